@@ -1,0 +1,119 @@
+# Each target prepares what it needs: Python 3.11 or newer, make and the network are enough.
+#
+#   make demo                 a whole small world on this machine; Ctrl-C stops it
+#   make demo DEMO_ARGS=...   with options, as `openmeet-bridge demo --help` lists them
+#   make test                 every test; TEST_ARGS=... is handed to pytest
+#   make lint types layers    what CI checks besides the tests
+#   make bench                the benchmarks; BENCH_ARGS=... is handed to them
+#   make format               rewrite the code in the project's style
+#   make docs-reference       rewrite every generated file
+#   make requirements         resolve the pins again; UPGRADE=--upgrade takes newer versions
+#   make clean                remove environments, caches and builds
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: demo test lint types layers bench format docs-reference requirements build clean
+.PHONY: env-demo env-dev chromium
+
+PYTHON ?= python3
+VENV := .venv
+UV_VENV := .venv-uv
+BIN := $(VENV)/bin
+UV := $(UV_VENV)/bin/uv
+DEMO_ARGS ?=
+TEST_ARGS ?=
+BENCH_ARGS ?=
+UPGRADE ?=
+
+INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+
+demo: env-demo
+	@$(BIN)/openmeet-bridge demo $(DEMO_ARGS)
+
+test: env-dev chromium
+	$(BIN)/pytest $(TEST_ARGS)
+
+lint: env-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: env-dev
+	$(BIN)/mypy
+
+layers: env-dev
+	$(BIN)/lint-imports
+
+bench: env-dev
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+format: env-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs-reference: env-dev
+	$(BIN)/openmeet-bridge reference configuration > docs/reference/configuration.md
+	$(BIN)/openmeet-bridge reference cli > docs/reference/cli.md
+	$(BIN)/openmeet-bridge reference config-example > config.example.yaml
+	$(BIN)/openmeet-bridge reference registration-example > registration.yaml.example
+
+build: env-dev
+	$(BIN)/python -m build --no-isolation
+
+# One resolution for all: dev.txt holds every extra, and the others are cut out of it.
+# --no-config and the --no-emit options keep this machine's indexes out of the files.
+COMPILE := $(UV) pip compile --quiet --no-config --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command "make requirements"
+
+requirements: $(UV)
+	$(COMPILE) $(UPGRADE) --all-extras --group dev pyproject.toml -o requirements/dev.txt
+	$(COMPILE) -c requirements/dev.txt pyproject.toml -o requirements/base.txt
+	$(COMPILE) -c requirements/dev.txt --extra embedded pyproject.toml -o requirements/embedded.txt
+	$(COMPILE) -c requirements/dev.txt --extra demo --extra speed --group build pyproject.toml \
+		-o requirements/demo.txt
+	$(COMPILE) $(UPGRADE) --group pyproject.toml:uv -o requirements/uv.txt
+	@touch $(UV)
+
+# Environments. A stamp is newer than what it was made from, so each is made once.
+
+env-demo: $(VENV)/.demo
+env-dev: $(VENV)/.dev
+
+$(UV): requirements/uv.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed; name it: make PYTHON=python3.13 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(UV_VENV)
+	$(UV_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r requirements/uv.txt
+	@touch $@ # uv's own date is that of its release
+
+$(VENV)/.made: $(UV)
+	$(UV) venv --quiet --allow-existing --python $(UV_VENV)/bin/python $(VENV)
+	@touch $@
+
+$(VENV)/.demo: requirements/demo.txt pyproject.toml $(VENV)/.made
+	$(INSTALL) --require-hashes -r requirements/demo.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.made
+	$(INSTALL) --require-hashes -r requirements/dev.txt
+	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The tests of the page need a Chromium; OPENMEET_BRIDGE_CHROMIUM names one that is elsewhere.
+chromium:
+	@if [ -n "$$OPENMEET_BRIDGE_CHROMIUM" ] || command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing chromium for the tests of the page"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else \
+		echo "No chromium: the tests of the page will fail. Install Debian's package chromium," >&2; \
+		echo "or name yours in OPENMEET_BRIDGE_CHROMIUM." >&2; \
+	fi
+
+clean:
+	rm -rf $(VENV) $(UV_VENV) build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache \
+		.import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

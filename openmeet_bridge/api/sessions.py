@@ -1,0 +1,171 @@
+"""Who is calling: from a token, a cookie, a ticket or a service key to a known caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ..core.entry import Person
+from ..core.errors import Forbidden, MissingToken, UnknownToken
+from ..core.ids import Mxid, TenantId
+from ..core.naming import Naming
+from ..openmeet.tenants import Tenant, Tenants
+from ..openmeet.tokens import Claims, TokenVerifier, unverified_tenant
+from ..storage import directory, tickets
+from ..storage.database import Database
+from ..storage.directory import User
+
+COOKIE = "openmeet_token"
+TENANT_HEADER = "X-Tenant-Id"
+TENANT_QUERY = "tenantId"
+GUARD_HEADER = "X-Requested-With"
+GUARD_VALUE = "openmeet"
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An OpenMeet user who calls.
+
+    Attributes:
+        tenant: The user's tenant.
+        user: The user, as the directory has them at this moment.
+        mxid: The user's ghost.
+        expires_at_ms: When the token behind the call ends.
+    """
+
+    tenant: Tenant
+    user: User
+    mxid: Mxid
+    expires_at_ms: int
+
+    @property
+    def tenant_id(self) -> TenantId:
+        """The tenant's id."""
+        return self.tenant.id
+
+    @property
+    def person(self) -> Person:
+        """The user as others see them."""
+        return Person(self.mxid, self.user.name, self.user.avatar_url, self.user.slug)
+
+
+class Sessions:
+    """Tells who is calling.
+
+    Args:
+        database: The directory, and the tickets.
+        tenants: All tenants.
+        verifier: Checks tokens.
+        naming: Names the ghosts.
+        origins: Other origins whose pages may open streams with a cookie.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        tenants: Tenants,
+        verifier: TokenVerifier,
+        naming: Naming,
+        origins: frozenset[str] = frozenset(),
+    ) -> None:
+        self._database = database
+        self._tenants = tenants
+        self._verifier = verifier
+        self._naming = naming
+        self._origins = origins
+
+    async def user(self, request: web.Request) -> Session:
+        """Return the user of a request, by header or cookie.
+
+        Raises:
+            MissingToken: There is neither.
+            UnknownToken: The token is not valid, or its user not known.
+            Forbidden: A cookie on a request that another site's page may have made.
+        """
+        token = _bearer(request)
+        if token is None:
+            token = self._cookie(request)
+        return await self.by_token(token, _named_tenant(request))
+
+    async def stream(self, request: web.Request) -> Session:
+        """Return the user of a stream: as :meth:`user`, or by a single-use ticket."""
+        secret = request.query.get("ticket")
+        return await (self.user(request) if secret is None else self._by_ticket(secret))
+
+    async def service(self, request: web.Request) -> Tenant:
+        """Return the tenant whose service key a request carries, for the tenant in its path."""
+        return self._tenants.by_service_key(request.match_info["tenant"], _bearer(request) or "")
+
+    async def by_token(self, token: str, named: str | None) -> Session:
+        """Return the user of a token.
+
+        Args:
+            token: OpenMeet's access token.
+            named: The tenant that the request names; without one the token must.
+        """
+        tenant_id = named if named is not None else unverified_tenant(token)
+        if tenant_id is None:
+            raise UnknownToken(f"Name the tenant: header {TENANT_HEADER} or query {TENANT_QUERY}.")
+        tenant = self._tenants.get(tenant_id)
+        claims = await self._verifier.verify(token, tenant)
+        return self._session(tenant, await self._user(claims), claims.expires_at_ms)
+
+    async def _by_ticket(self, secret: str) -> Session:
+        async with self._database.connection() as connection:
+            ticket = await tickets.spend(connection, secret)
+            if ticket is None:
+                raise UnknownToken("The ticket is unknown, spent or expired: get a new one.")
+            user = await directory.user(connection, ticket.tenant, ticket.user_slug)
+        if user is None:
+            raise _unknown_user()
+        return self._session(self._tenants.get(ticket.tenant), user, ticket.token_expires_at)
+
+    def _session(self, tenant: Tenant, user: User, expires_at_ms: int) -> Session:
+        mxid = self._naming.ghost(tenant.id, user.slug)
+        return Session(tenant, user, mxid, expires_at_ms)
+
+    async def _user(self, claims: Claims) -> User:
+        async with self._database.connection() as connection:
+            user = await directory.user_by_openmeet_id(connection, claims.tenant, claims.user_id)
+            if user is None and claims.slug is not None:
+                by_slug = await directory.user(connection, claims.tenant, claims.slug)
+                # Only where OpenMeet has not told us the number yet: it is what identifies.
+                user = by_slug if by_slug is not None and by_slug.openmeet_id is None else None
+        if user is None or (claims.slug is not None and claims.slug != user.slug):
+            raise _unknown_user()
+        return user
+
+    def _cookie(self, request: web.Request) -> str:
+        token = request.cookies.get(COOKIE)
+        if not token:
+            raise MissingToken("Send OpenMeet's access token as a Bearer token.")
+        guarded = request.headers.get(GUARD_HEADER) == GUARD_VALUE
+        if request.method not in _SAFE_METHODS and not guarded:
+            raise Forbidden(f"With a cookie, send the header {GUARD_HEADER}: {GUARD_VALUE}.")
+        # A WebSocket is a GET that other sites' pages may open, with our cookie.
+        if request.headers.get("Upgrade") and not self._is_own_page(request):
+            raise Forbidden("Pages of this origin may not open streams with a cookie.")
+        return token
+
+    def _is_own_page(self, request: web.Request) -> bool:
+        origin = request.headers.get("Origin")
+        # The scheme is not compared: behind a proxy we do not know our own.
+        own = origin is None or origin.partition("//")[2] == request.host
+        return own or origin in self._origins
+
+
+def _bearer(request: web.Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def _named_tenant(request: web.Request) -> str | None:
+    named = request.headers.get(TENANT_HEADER)
+    return named if named is not None else request.query.get(TENANT_QUERY)
+
+
+def _unknown_user() -> UnknownToken:
+    return UnknownToken("The token is good, but its user is not known to the bridge.")

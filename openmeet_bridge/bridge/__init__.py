@@ -1,0 +1,1 @@
+"""The services: what the bridge does, with the homeserver, the log and the streams at hand."""

@@ -1,0 +1,86 @@
+"""Ephemeral events: what a transaction brings beside events. They may be lost, never block."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import structlog
+
+from ..core.errors import Unavailable
+from ..core.events import Ephemeral
+from ..core.ids import EventId, Mxid, RoomId
+from ..storage.read_marks import ReadMark
+from .receipts import Receipts
+from .typing import Typing
+
+log = structlog.get_logger(__name__)
+
+_REMEMBERED = 64
+
+
+class _TypingContent(msgspec.Struct):
+    user_ids: list[Mxid]
+
+
+class _Stamp(msgspec.Struct):
+    ts: int = 0
+
+
+class _ReceiptContent(msgspec.Struct, rename={"read": "m.read"}):
+    read: dict[Mxid, _Stamp] = {}
+
+
+_typing = msgspec.json.Decoder(_TypingContent)
+_receipts = msgspec.json.Decoder(dict[EventId, _ReceiptContent])
+
+
+class EphemeralEvents:
+    """Gives typing notices and receipts to those who handle them."""
+
+    def __init__(self, typing: Typing, receipts: Receipts) -> None:
+        self._typing = typing
+        self._receipts = receipts
+        self._typed: OrderedDict[RoomId, int] = OrderedDict()
+
+    def last_typing(self, room_id: RoomId) -> int | None:
+        """Return when a typing notice of a room came last (ms); only the newest are remembered."""
+        return self._typed.get(room_id)
+
+    async def heard(self, events: Sequence[Ephemeral]) -> None:
+        """Handle ephemeral events. Whatever goes wrong costs only them."""
+        marks: list[ReadMark] = []
+        typing: dict[RoomId, list[Mxid]] = {}
+        for event in events:
+            if event.room_id is None:
+                continue
+            try:
+                if event.type == "m.typing":
+                    self._note_typing(event.room_id)
+                    typing[event.room_id] = _typing.decode(event.content).user_ids
+                elif event.type == "m.receipt":
+                    marks.extend(_marks(event.room_id, event.content))
+            except (msgspec.ValidationError, msgspec.DecodeError) as error:
+                log.warning("ephemeral.unreadable", type=event.type, error=str(error))
+        try:
+            if marks:
+                await self._receipts.heard(marks)
+            for room_id, mxids in typing.items():
+                await self._typing.heard(room_id, mxids)
+        except Unavailable as error:
+            log.warning("ephemeral.dropped", error=str(error))
+
+    def _note_typing(self, room_id: RoomId) -> None:
+        self._typed[room_id] = int(time.time() * 1000)
+        self._typed.move_to_end(room_id)
+        if len(self._typed) > _REMEMBERED:
+            self._typed.popitem(last=False)
+
+
+def _marks(room_id: RoomId, content: bytes | msgspec.Raw) -> Iterator[ReadMark]:
+    # m.read.private is left out: it comes for our own ghosts only, and those never send it.
+    for event_id, kinds in _receipts.decode(content).items():
+        for mxid, stamp in kinds.read.items():
+            yield ReadMark(room_id, mxid, event_id, stamp.ts)

@@ -1,0 +1,264 @@
+"""Ingest: what the homeserver sends becomes entries of the log and the projections beside it.
+
+There is one way in. A batch is written in one SQL transaction, and only then does the caller
+answer; whatever happened before is undone as a whole, and whatever comes twice is kept once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from ..core.cursor import SORT_KEY_STEP
+from ..core.events import (
+    CREATE,
+    KEPT_STATE,
+    Event,
+    client_txn_id,
+    is_counted,
+    is_soft_failed,
+    portal_mark,
+    redacted_event,
+)
+from ..core.ids import EventId, PortalKind, PortalRef, Position, RoomId, TenantId
+from ..core.naming import Naming
+from ..core.placing import place
+from ..storage import event_log, outbox, quarantine, rooms
+from ..storage.database import Connection, Database
+from ..storage.event_log import Row
+from ..telemetry import INGESTED, QUARANTINED
+from .memberships import Memberships
+
+log = structlog.get_logger(__name__)
+
+PUSH = "push"
+REPAIR = "repair"
+
+Source = str
+Confirmed = list[outbox.Sent]
+
+
+class Grown(Protocol):
+    """Whoever must know that the log grew."""
+
+    def __call__(self, position: Position) -> None: ...
+
+
+class Ingest:
+    """Appends events to the log.
+
+    Args:
+        database: Where the log is.
+        naming: Tells the bot, whose rooms are portals.
+        grown: Called after each commit with the new end of the log.
+        confirmed: Called after each commit with the sends whose echo came in.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        naming: Naming,
+        grown: Grown,
+        confirmed: Callable[[Confirmed], None],
+    ) -> None:
+        self._database = database
+        self._naming = naming
+        self._grown = grown
+        self._confirmed = confirmed
+
+    async def push(
+        self, txn_id: str, events: Sequence[Event], bad: Sequence[tuple[bytes, str]]
+    ) -> int:
+        """Append what a transaction brought; return how many events were new.
+
+        Args:
+            txn_id: The transaction's id; a hint for people, duplicates are told by event id.
+            events: The events, in the order in which they came.
+            bad: Events that could not be read, ``(raw, reason)``: set aside.
+
+        Raises:
+            Unavailable: The database is away and nothing was kept.
+        """
+        visible = [event for event in events if not is_soft_failed(event)]
+        async with self._database.transaction() as connection:
+            batch = await _Batch.begin(connection, self._naming, PUSH)
+            if bad:
+                await quarantine.put(connection, txn_id, bad)
+            for event in await batch.unknown(visible):
+                batch.add(event)
+            await batch.commit()
+        QUARANTINED.inc(len(bad))
+        self._announce(batch)
+        return len(batch.rows)
+
+    async def repair(self, room_id: RoomId, span: Sequence[Event], fetched_at: Position) -> int:
+        """Put a span of a room, fetched from the homeserver in true order, into the log.
+
+        Args:
+            room_id: The room.
+            span: Everything that happened in the room from some moment up to the present.
+            fetched_at: The end of the log just before the span was fetched: what came later
+                than that and is not part of the span stands behind it.
+
+        Returns:
+            How many entries were added or put in their right place.
+
+        Raises:
+            Unavailable: The database is away and nothing was kept.
+        """
+        by_id = {event.event_id: event for event in span if not is_soft_failed(event)}
+        async with self._database.transaction() as connection:
+            batch = await _Batch.begin(connection, self._naming, REPAIR)
+            keys = await event_log.sort_keys(connection, room_id, list(by_id))
+            lower, ceiling = await event_log.bounds(connection, room_id, list(by_id), fetched_at)
+            placed = place(list(by_id), keys, lower, ceiling)
+            await batch.unknown([by_id[event_id] for event_id in placed if event_id not in keys])
+            for event_id, key in placed.items():
+                if event_id in keys:
+                    batch.move(by_id[event_id], key)
+                else:
+                    batch.add(by_id[event_id], key)
+            await batch.commit()
+        self._announce(batch)
+        return len(placed)
+
+    def _announce(self, batch: _Batch) -> None:
+        INGESTED.labels(source=batch.source).inc(len(batch.rows))
+        if batch.confirmed:
+            self._confirmed(batch.confirmed)
+        if batch.rows or batch.moves:
+            self._grown(batch.position)
+
+
+class _Batch:
+    """Entries on their way into the log, inside one SQL transaction."""
+
+    def __init__(
+        self, connection: Connection, naming: Naming, source: Source, position: Position
+    ) -> None:
+        self.source = source
+        self.position = position
+        self.rows: list[Row] = []
+        self.moves: list[tuple[EventId, Position, int, int]] = []
+        self.confirmed: Confirmed = []
+        self._connection = connection
+        self._naming = naming
+        self._tenants: dict[RoomId, TenantId] = {}
+        self._members = Memberships()
+        self._state: dict[tuple[RoomId, str, str], rooms.State] = {}
+        self._redactions: dict[tuple[RoomId, EventId], EventId] = {}
+        self._awaited: dict[tuple[RoomId, EventId], EventId] = {}
+        self._moved_state: set[tuple[RoomId, str, str]] = set()
+
+    @classmethod
+    async def begin(cls, connection: Connection, naming: Naming, source: Source) -> _Batch:
+        """Start a batch: from here to the end of the transaction nobody else appends."""
+        return cls(connection, naming, source, await event_log.lock(connection))
+
+    async def unknown(self, events: Sequence[Event]) -> list[Event]:
+        """Return the events that the log does not have, each once, and load what they touch."""
+        unique = {event.event_id: event for event in events}
+        if not unique:
+            return []
+        known = await event_log.known(self._connection, list(unique))
+        new = [event for event_id, event in unique.items() if event_id not in known]
+        if new:
+            await self._load(new)
+        return new
+
+    async def _load(self, events: Sequence[Event]) -> None:
+        await self._bind_portals(events)
+        room_ids = list({event.room_id for event in events})
+        self._tenants = await rooms.tenants(self._connection, room_ids)
+        event_ids = [event.event_id for event in events]
+        self._awaited = await event_log.expected_redactions(self._connection, event_ids)
+        await self._members.load(self._connection, events)
+
+    async def _bind_portals(self, events: Sequence[Event]) -> None:
+        # The room's very first event names its portal. Only the bot's word counts: anybody can
+        # make a room with such a mark.
+        for event in events:
+            if event.type != CREATE or event.sender != self._naming.bot:
+                continue
+            mark = portal_mark(event)
+            if mark and mark.kind in PortalKind.__members__.values():
+                ref = PortalRef(TenantId(mark.tenant), PortalKind(mark.kind), mark.slug)
+                await rooms.bind(self._connection, event.room_id, ref)
+
+    def add(self, event: Event, sort_key: int | None = None) -> None:
+        """Append an event; without a sort key it comes last in its room."""
+        self.position = Position(self.position + 1)
+        key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
+        redacted_by = self._note_redaction(event)
+        row = Row(
+            position=self.position,
+            event_id=event.event_id,
+            room_id=event.room_id,
+            tenant=self._tenants.get(event.room_id),
+            sort_key=key,
+            type=event.type,
+            sender=event.sender,
+            state_key=event.state_key,
+            timestamp=event.origin_server_ts,
+            content=b"{}" if redacted_by else bytes(event.content),
+            client_txn_id=client_txn_id(event),
+            counted=is_counted(event) and redacted_by is None,
+            effect=self._members.apply(event, self.position, key),
+            redacted_by=redacted_by,
+            source=self.source,
+        )
+        self.rows.append(row)
+        self._note_state(row)
+
+    def move(self, event: Event, sort_key: int | None) -> None:
+        """Put an entry that the log has already in its right place."""
+        self.position = Position(self.position + 1)
+        key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
+        self.moves.append((event.event_id, self.position, key, 0))
+        if event.state_key is not None:
+            self._moved_state.add((event.room_id, event.type, event.state_key))
+
+    async def commit(self) -> None:
+        """Write the rows and everything that follows from them."""
+        if self.moves:
+            await event_log.move(self._connection, self.moves)
+        if self.rows:
+            await event_log.insert(self._connection, self.rows)
+            await self._project()
+        if self._moved_state:
+            self.position = await self._members.settle_moved(
+                self._connection, self._moved_state, self.position
+            )
+        if self.rows or self.moves:
+            await event_log.advance(self._connection, self.position)
+
+    async def _project(self) -> None:
+        if self._redactions:
+            targets = [(room, target, by) for (room, target), by in self._redactions.items()]
+            if await event_log.redact(self._connection, targets) < len(targets):
+                await event_log.expect_redactions(self._connection, targets)
+        if self._members.changed:
+            await rooms.save_members(self._connection, list(self._members.changed.values()))
+        if self._state:
+            await rooms.save_state(self._connection, list(self._state.values()))
+        echoes = [(row.sender, row.client_txn_id, row.event_id) for row in self.rows]
+        echoes = [echo for echo in echoes if echo[1] is not None]
+        if echoes:
+            self.confirmed = await outbox.confirm(self._connection, echoes)
+
+    def _note_redaction(self, event: Event) -> EventId | None:
+        """Note what an event redacts, and return what has redacted the event itself."""
+        target = redacted_event(event)
+        if target is not None:
+            self._redactions[event.room_id, target] = event.event_id
+        return self._awaited.get((event.room_id, event.event_id))
+
+    def _note_state(self, row: Row) -> None:
+        if row.state_key is None or row.type not in KEPT_STATE:
+            return
+        key = (row.room_id, row.type, row.state_key)
+        present = self._state.get(key)
+        if present is None or present.sort_key < row.sort_key:
+            self._state[key] = rooms.State(*key, row.sender, row.sort_key, row.content)

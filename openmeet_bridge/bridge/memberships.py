@@ -1,0 +1,98 @@
+"""Memberships while a batch goes into the log: who is in, and what each event changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from ..core.events import MEMBER, MEMBER_CONTENT, Event, member_content
+from ..core.ids import Mxid, Position, RoomId
+from ..storage import event_log, rooms
+from ..storage.database import Connection
+from ..storage.rooms import Member
+
+CAME, WENT, STAYED = 1, -1, 0
+
+
+class Memberships:
+    """The memberships that a batch touches.
+
+    ``changed`` holds what must be written. An event counts only where it is newer, in the order
+    of the timeline, than what is known already: a member event that is repaired late changes
+    nothing that happened after it.
+    """
+
+    def __init__(self) -> None:
+        self.changed: dict[tuple[RoomId, Mxid], Member] = {}
+        self._present: dict[tuple[RoomId, Mxid], Member] = {}
+
+    async def load(self, connection: Connection, events: Sequence[Event]) -> None:
+        """Read the memberships that these events may change."""
+        pairs = {
+            (event.room_id, Mxid(event.state_key or "")) for event in events if _is_member(event)
+        }
+        if pairs:
+            self._present.update(await rooms.members(connection, list(pairs)))
+
+    def apply(self, event: Event, position: Position, sort_key: int) -> int:
+        """Apply an event; return whether somebody came in (1), went out (-1) or neither (0)."""
+        if not _is_member(event):
+            return STAYED
+        try:
+            content = member_content(event)
+        except msgspec.ValidationError:
+            return STAYED
+        key = (event.room_id, Mxid(event.state_key or ""))
+        old = self._present.get(key)
+        if old is not None and old.sort_key > sort_key:
+            return STAYED
+        effect = (content.membership == "join") - (old is not None and old.membership == "join")
+        since = position if old is None or old.membership != content.membership else old.since
+        new = Member(*key, content.membership, content.name, content.avatar, since, sort_key)
+        self._present[key] = self.changed[key] = new
+        return effect
+
+    async def settle_moved(
+        self,
+        connection: Connection,
+        moved: Iterable[tuple[RoomId, str, str]],
+        position: Position,
+    ) -> Position:
+        """Make state anew for which events changed places; return the last position used."""
+        by_room: dict[RoomId, list[tuple[str, str]]] = {}
+        for room_id, event_type, state_key in moved:
+            by_room.setdefault(room_id, []).append((event_type, state_key))
+        for room_id, keys in by_room.items():
+            await rooms.rebuild_state(connection, room_id, keys)
+            for event_type, state_key in keys:
+                if event_type == MEMBER:
+                    member = (room_id, Mxid(state_key))
+                    position = await self._rebuild(connection, member, position)
+        return position
+
+    async def _rebuild(
+        self, connection: Connection, key: tuple[RoomId, Mxid], position: Position
+    ) -> Position:
+        room_id, mxid = key
+        newest = await event_log.newest_state(connection, room_id, MEMBER, mxid)
+        old = (await rooms.members(connection, [key])).get(key)
+        if newest is None or old is None:
+            return position
+        try:
+            content = MEMBER_CONTENT.decode(newest.content)
+        except msgspec.ValidationError:
+            return position
+        effect = (content.membership == "join") - (old.membership == "join")
+        since = old.since
+        if content.membership != old.membership:
+            # The event that decides gets a new position, so that streams act on it now.
+            position = since = Position(position + 1)
+            await event_log.move(connection, [(newest.event_id, position, newest.sort_key, effect)])
+        row = Member(*key, content.membership, content.name, content.avatar, since, newest.sort_key)
+        await rooms.save_members(connection, [row])
+        return position
+
+
+def _is_member(event: Event) -> bool:
+    return event.type == MEMBER and event.state_key is not None

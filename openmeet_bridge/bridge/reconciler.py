@@ -1,0 +1,149 @@
+"""The reconciler: runs the jobs that make Matrix equal to the directory, one per portal at a time.
+
+Jobs are rows: they survive a crash, and asking for one twice is asking once. A failure is tried
+again with growing, jittered pauses; what the homeserver refuses for good stays visible as failed
+until OpenMeet changes something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from ..core.errors import BridgeError, Unavailable
+from ..core.ids import PortalKind, PortalRef, UserSlug
+from ..matrix.errors import HomeserverError, RateLimited, Refused, TokenRefused
+from ..storage import jobs
+from ..storage.database import Connection, Database
+from ..storage.jobs import Job
+from ..telemetry import JOBS
+from .ghosts import Ghosts
+from .portals import NotSettled, Portals
+
+log = structlog.get_logger(__name__)
+
+USER = "user"
+"""Kind of the job for a ghost; the jobs of portals have the portal's kind."""
+
+_AT_ONCE = 4
+_LEASE = 300.0
+_IDLE = 5.0
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 300.0
+_TRIES_WHEN_REFUSED = 5
+
+
+class Reconciler:
+    """Runs jobs.
+
+    Args:
+        database: Where the jobs are.
+        ghosts: Does the jobs of users.
+        portals: Does the jobs of portals.
+    """
+
+    def __init__(self, database: Database, ghosts: Ghosts, portals: Portals) -> None:
+        self._database = database
+        self._ghosts = ghosts
+        self._portals = portals
+        self._wanted = asyncio.Event()
+        self._running: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Say that there may be a job."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Run jobs for ever."""
+        async with self._database.connection() as connection:
+            await jobs.release_all(connection)
+        try:
+            while True:
+                self._wanted.clear()
+                if not await self._start_due():
+                    await self._pause()
+        finally:
+            for task in self._running:
+                task.cancel()
+            await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _start_due(self) -> bool:
+        free = _AT_ONCE - len(self._running)
+        if free <= 0:
+            await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        async with self._database.connection() as connection:
+            taken = await jobs.take(connection, free, _LEASE)
+        for job in taken:
+            task = asyncio.create_task(self._do(job), name=f"job {job.kind} {job.slug}")
+            self._running.add(task)
+            task.add_done_callback(self._done)
+        return bool(taken)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wanted.set()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(_IDLE if not self._running else 0.5):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
+
+    async def _do(self, job: Job) -> None:
+        try:
+            async with asyncio.timeout(_LEASE - 10):
+                await self._work(job)
+        except (HomeserverError, NotSettled, BridgeError, TimeoutError) as error:
+            await self._failed(job, error)
+        except Exception as error:
+            # A bug in one job must not stop the others; it is kept with the job for an operator.
+            log.exception("job.crashed", tenant=job.tenant, kind=job.kind, slug=job.slug)
+            await self._failed(job, error)
+        else:
+            JOBS.labels("done").inc()
+            await self._note(lambda connection: jobs.finish(connection, job))
+
+    async def _work(self, job: Job) -> None:
+        if job.kind == USER:
+            await self._ghosts.refresh(job.tenant, UserSlug(job.slug))
+        else:
+            await self._portals.settle(PortalRef(job.tenant, PortalKind(job.kind), job.slug))
+
+    async def _failed(self, job: Job, error: Exception) -> None:
+        refused = isinstance(error, Refused) and not isinstance(error, TokenRefused)
+        permanent = refused and job.attempts + 1 >= _TRIES_WHEN_REFUSED
+        JOBS.labels("failed" if permanent else "retried").inc()
+        text = str(error) or type(error).__name__
+        log.warning(
+            "job.failed",
+            tenant=job.tenant,
+            kind=job.kind,
+            slug=job.slug,
+            error=text,
+            attempts=job.attempts + 1,
+            permanent=permanent,
+        )
+        pause = _pause(job.attempts, error)
+        await self._note(
+            lambda connection: jobs.postpone(connection, job, pause, text, permanent=permanent)
+        )
+
+    async def _note(self, statement: Callable[[Connection], Awaitable[None]]) -> None:
+        # Away just now: the lease runs out and the job is done again, which is harmless.
+        try:
+            async with self._database.connection() as connection:
+                await statement(connection)
+        except Unavailable as error:
+            log.warning("job.not_noted", error=str(error))
+
+
+def _pause(attempts: int, error: Exception) -> float:
+    if isinstance(error, RateLimited):
+        return error.retry_after_ms / 1000 + random.uniform(0, 1)  # noqa: S311
+    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempts, 16))
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, not a secret)

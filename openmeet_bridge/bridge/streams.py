@@ -1,0 +1,101 @@
+"""Streams: opening one, so that nothing between its cursor and the present is missed or doubled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..core.cursor import Cursor
+from ..core.ids import Mxid, Position
+from ..storage import entries, event_log, rooms
+from ..storage.database import Database
+from ..storage.entries import Missed
+from ..stream import frames
+from ..stream.frames import Frame
+from ..stream.hub import Hub
+from ..stream.subscriber import Phase, Subscriber
+
+_CHUNK = 200
+
+
+class Streams:
+    """Opens streams.
+
+    Args:
+        database: The log.
+        hub: Delivers what happens from now on.
+        replay_entries: Most entries that are replayed; who missed more starts anew.
+    """
+
+    def __init__(self, database: Database, hub: Hub, *, replay_entries: int = 1000) -> None:
+        self._database = database
+        self._hub = hub
+        self._replay_entries = replay_entries
+
+    async def open(self, subscriber: Subscriber, cursor: str | None) -> None:
+        """Bring a stream from its cursor to the present, and leave it live.
+
+        The caller has entered the subscriber into the hub before, and takes it out afterwards
+        whatever happens. Without a cursor the stream begins now.
+
+        Raises:
+            Unavailable: The database is away.
+        """
+        async with self._database.snapshot() as connection:
+            known_at = await event_log.head(connection)
+            joined = await rooms.joined_rooms(connection, subscriber.tenant, subscriber.mxid)
+        up_to = self._hub.attach(subscriber, joined, known_at.position)
+        here = frames.cursor_at(self._hub.epoch, up_to)
+        start = self._start(cursor, here)
+        if isinstance(start, Frame):
+            subscriber.write([self._hello(subscriber, here), start])
+        else:
+            subscriber.write([self._hello(subscriber, start)])
+            await self._replay(subscriber, start.position, up_to)
+        await self._hub.go_live(subscriber)
+
+    def _hello(self, subscriber: Subscriber, cursor: Cursor) -> Frame:
+        return frames.hello(subscriber.person, cursor, self._hub.heartbeat)
+
+    def _start(self, text: str | None, here: Cursor) -> Cursor | Frame:
+        """Return from where to replay, or the reset that says why that is not possible."""
+        if text is None:
+            return here
+        cursor = Cursor.parse(text)
+        if cursor is None:
+            return frames.reset("malformed_cursor", here)
+        if cursor.epoch != here.epoch or cursor.position > here.position:
+            return frames.reset("unknown_cursor", here)
+        return cursor
+
+    async def _replay(self, subscriber: Subscriber, after: Position, up_to: Position) -> None:
+        if after >= up_to:
+            return
+        async with self._database.connection() as connection:
+            missed = await entries.for_replay(
+                connection,
+                subscriber.tenant,
+                subscriber.mxid,
+                after,
+                up_to,
+                self._replay_entries + 1,
+            )
+        if len(missed) > self._replay_entries:
+            here = frames.cursor_at(self._hub.epoch, up_to)
+            subscriber.write([frames.reset("too_far_behind", here)])
+            return
+        for start in range(0, len(missed), _CHUNK):
+            if subscriber.phase is Phase.CLOSED:
+                return
+            chunk = missed[start : start + _CHUNK]
+            subscriber.write(list(self._frames(chunk, subscriber.mxid)))
+            await subscriber.sink.drain()
+
+    def _frames(self, missed: Sequence[Missed], mxid: Mxid) -> Iterator[Frame]:
+        for logged, readable in missed:
+            cursor = frames.cursor_at(self._hub.epoch, logged.position)
+            effect = logged.effect
+            own = frames.own_frame(logged, cursor) if effect and effect.user.mxid == mxid else None
+            if own is not None:
+                yield own
+            if readable:
+                yield from frames.room_frames(logged, cursor)

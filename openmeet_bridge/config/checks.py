@@ -1,0 +1,135 @@
+"""Rules that a type cannot say: addresses that make sense, one family of keys for each tenant."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from ..core.errors import ConfigError
+from .model import Config, JwtSection, TenantSection
+from .values import Source
+
+LEAST_SECRET_BYTES: Final = 32
+LEAST_RSA_BITS: Final = 2048
+LEAST_SERVICE_KEY: Final = 16
+_SERVER_NAME: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+
+
+def check(source: Source, config: Config) -> None:
+    """Checks a configuration that has the right types.
+
+    Raises:
+        ConfigError: For the first rule that is broken.
+    """
+    _check_url(source, "homeserver.url", config.homeserver.url)
+    if not _SERVER_NAME.fullmatch(config.homeserver.server_name):
+        reason = "expected what follows the colon in a Matrix id, for example example.org"
+        raise source.error("homeserver.server_name", reason)
+    if config.public_url is not None:
+        _check_url(source, "public_url", config.public_url)
+    if not config.embedded and not config.database.startswith(("postgresql://", "postgres://")):
+        raise source.error("database", "expected embedded or a postgresql:// address")
+    _check_listeners(source, config)
+    _check_origins(source, config.web.allowed_origins)
+    if config.jwt_default is not None:
+        _check_jwt(source, "jwt_default", config.jwt_default)
+    for index, tenant in enumerate(config.tenants):
+        _check_jwt(source, f"tenants[{index}].jwt", tenant.jwt)
+    _check_service_keys(source, config.tenants)
+
+
+def _check_listeners(source: Source, config: Config) -> None:
+    seen: dict[str, str] = {}
+    for name in ("homeserver", "public", "operations"):
+        address = getattr(config.listen, name)
+        if address.port and str(address) in seen:
+            raise source.error(f"listen.{name}", f"the same address as {seen[str(address)]}")
+        seen[str(address)] = f"listen.{name}"
+
+
+def _check_origins(source: Source, origins: list[str]) -> None:
+    for index, origin in enumerate(origins):
+        path = f"web.allowed_origins[{index}]"
+        parts = _check_url(source, path, origin)
+        if origin != f"{parts.scheme}://{parts.netloc}":
+            raise source.error(
+                path, "expected scheme and host only, for example https://example.org"
+            )
+
+
+def _check_service_keys(source: Source, tenants: list[TenantSection]) -> None:
+    owner: dict[str, int] = {}
+    for number, tenant in enumerate(tenants):
+        for index, key in enumerate(tenant.service_keys):
+            path = f"tenants[{number}].service_keys[{index}]"
+            if len(key) < LEAST_SERVICE_KEY or not key.isascii():
+                reason = f"expected at least {LEAST_SERVICE_KEY} ASCII characters"
+                raise source.error(path, f"{reason}; make one with: openssl rand -hex 32")
+            if owner.setdefault(key, number) != number:
+                raise source.error(path, "another tenant has the same key; each needs its own")
+
+
+def _check_jwt(source: Source, path: str, jwt: JwtSection) -> None:
+    given = [name for name in ("secret", "public_key", "jwks_url") if getattr(jwt, name)]
+    wanted = ("secret",) if jwt.algorithm == "HS256" else ("public_key", "jwks_url")
+    if len(given) > 1:
+        raise source.error(f"{path}.{given[1]}", f"give only one of {' and '.join(given)}")
+    if not given:
+        raise source.error(path, f"{jwt.algorithm} needs {' or '.join(wanted)}")
+    if given[0] not in wanted:
+        reason = f"{jwt.algorithm} goes with {' or '.join(wanted)}, not with {given[0]}"
+        raise source.error(f"{path}.{given[0]}", reason)
+    if jwt.secret and len(jwt.secret.encode()) < LEAST_SECRET_BYTES:
+        reason = f"shorter than {LEAST_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
+        raise source.error(f"{path}.secret", reason)
+    if jwt.public_key:
+        _check_public_key(source, f"{path}.public_key", jwt.algorithm, jwt.public_key)
+    if jwt.jwks_url:
+        _check_jwks(source, f"{path}.jwks_url", jwt.jwks_url)
+
+
+def _check_public_key(source: Source, path: str, algorithm: str, pem: str) -> None:
+    if not pem.lstrip().startswith("-----BEGIN PUBLIC KEY-----"):
+        reason = "expected a PEM public key (-----BEGIN PUBLIC KEY-----), not a private key,"
+        raise source.error(path, f"{reason} a certificate or DER")
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise source.error(path, "not a readable PEM public key") from None
+    if algorithm == "ES256":
+        if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
+            raise source.error(path, "ES256 needs a key on the curve P-256")
+    elif not isinstance(key, RSAPublicKey) or key.key_size < LEAST_RSA_BITS:
+        raise source.error(path, f"{algorithm} needs an RSA key of at least {LEAST_RSA_BITS} bits")
+
+
+def _check_jwks(source: Source, path: str, url: str) -> None:
+    parts = _check_url(source, path, url)
+    if parts.scheme != "https" and not _is_loopback(parts.hostname or ""):
+        raise source.error(path, "must be https: whoever changes these keys can sign in as anybody")
+
+
+def _check_url(source: Source, path: str, url: str) -> SplitResult:
+    problem: ConfigError = source.error(path, "expected an http:// or https:// address")
+    try:
+        parts = urlsplit(url)
+        port_is_number = parts.port is None or parts.port > 0
+    except ValueError:
+        raise problem from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_number:
+        raise problem
+    return parts
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,89 @@
+"""Reading the configuration file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ..core.errors import ConfigError
+from ..core.yaml_document import parse_yaml
+from .address import Address
+from .checks import check
+from .model import Config
+from .tenants import complete_tenants
+from .values import Source, resolve
+
+_COMPLAINT: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<name>.*)`")
+_WRONG_TYPE: Final = re.compile(r"Expected `(?P<want>[^`]*)`, got `(?P<got>[^`]*)`")
+_WORDS: Final = {
+    "str": "text (put it in quotes)",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "keys with values",
+    "null": "nothing",
+}
+
+
+def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Reads, completes and checks the configuration.
+
+    Args:
+        path: The YAML file. Paths in it are relative to its folder.
+        environment: Variables for ``${NAME}`` and ``TENANTS_B64``; the process' own by default.
+
+    Returns:
+        The configuration: paths are absolute, every tenant has a token check.
+
+    Raises:
+        ConfigError: With file, line, key and what to do.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(str(path), None, "", "is not UTF-8 text") from None
+    except OSError as error:
+        hint = "; copy config.example.yaml to begin" if isinstance(error, FileNotFoundError) else ""
+        reason = f"cannot be read: {error.strerror}{hint}"
+        raise ConfigError(str(path), None, "", reason) from None
+    document = parse_yaml(text, str(path))
+    folder = file.absolute().parent
+    source = Source(document, folder, os.environ if environment is None else environment)
+    values = resolve(source, Config, document.tree)
+    complete_tenants(source, values)
+    config = _convert(source, values)
+    config = msgspec.structs.replace(config, data_dir=folder / config.data_dir)
+    check(source, config)
+    return config
+
+
+def _convert(source: Source, values: dict[str, Any]) -> Config:
+    def decode(kind: type, raw: Any) -> Any:
+        if not isinstance(raw, str):
+            raise ValueError(f"expected text, not {raw!r}")
+        return Address.parse(raw) if kind is Address else source.folder / raw
+
+    try:
+        return msgspec.convert(values, Config, dec_hook=decode)
+    except msgspec.ValidationError as error:
+        match = _COMPLAINT.fullmatch(str(error))
+        what, path = (match["what"], match["path"] or "") if match else (str(error), "")
+        raise _explain(source, what, path) from None
+
+
+def _explain(source: Source, what: str, path: str) -> ConfigError:
+    if missing := _MISSING.fullmatch(what):
+        key = f"{path}.{missing['name']}" if path else missing["name"]
+        return source.error(key, "is missing")
+    if wrong := _WRONG_TYPE.fullmatch(what):
+        want = " or ".join(_WORDS.get(word, word) for word in wrong["want"].split(" | "))
+        return source.error(path, f"expected {want}, got {_WORDS.get(wrong['got'], wrong['got'])}")
+    return source.error(path, what[:1].lower() + what[1:])

@@ -1,0 +1,338 @@
+"""The configuration as types. Each key carries its own documentation.
+
+The commented example, the reference page and the checks are all made from these structs, so a
+key that is not described cannot exist.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct, field
+from msgspec.structs import fields
+
+from ..core.ids import TenantId
+from .address import Address
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+EMBEDDED: Final = "embedded"
+
+Algorithm = Literal["HS256", "RS256", "PS256", "ES256"]
+
+
+def about(text: str, *, ge: int | None = None, gt: float | None = None, **extra: object) -> Meta:
+    """Describes one key.
+
+    Args:
+        text: One line for the person who fills it in.
+        ge: Smallest value.
+        gt: Value that must be exceeded.
+        **extra: ``unit`` ("bytes" or "seconds"), ``example`` (shown in the example file),
+            ``shown`` (the default in words), ``secret`` (never printed), ``file`` (the key may be
+            given as ``KEY_file`` too), ``optional`` (a required block that is filled in from
+            elsewhere; its value shows how it is written).
+    """
+    if ge is not None:
+        return Meta(description=text, ge=ge, extra=dict(extra))
+    return Meta(description=text, gt=gt, extra=dict(extra))
+
+
+def size(text: str, *, least: int = 1) -> Meta:
+    """Describes a number of bytes."""
+    return about(text, ge=least, unit="bytes")
+
+
+def duration(text: str) -> Meta:
+    """Describes a number of seconds."""
+    return about(text, gt=0, unit="seconds")
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A block of the configuration. Its ``repr`` never shows a secret."""
+
+    def __repr__(self) -> str:
+        shown = (f"{item.name}={_masked(self, item.name, item.type)}" for item in fields(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _masked(section: Section, name: str, hint: Any) -> str:
+    value = getattr(section, name)
+    marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Meta)]
+    hidden = value and any((mark.extra or {}).get("secret") for mark in marks)
+    return "'***'" if hidden else repr(value)
+
+
+class HomeserverSection(Section, frozen=True, kw_only=True):
+    """The Matrix homeserver (Synapse) that the bridge serves."""
+
+    url: Annotated[
+        str,
+        about(
+            "Where the bridge reaches the homeserver's client API.", example="http://127.0.0.1:8008"
+        ),
+    ]
+    server_name: Annotated[
+        str,
+        about(
+            "The homeserver's own `server_name`: what follows the colon in a Matrix id.",
+            example="example.org",
+        ),
+    ]
+
+
+class ListenSection(Section, frozen=True, kw_only=True):
+    """The addresses the bridge listens on; each has another audience."""
+
+    homeserver: Annotated[
+        Address, about("Transactions from the homeserver. Only it needs to reach this.")
+    ] = Address("127.0.0.1", 9898)
+    public: Annotated[
+        Address, about("The web API, the streams and the chat page; put a TLS proxy before it.")
+    ] = Address("127.0.0.1", 8480)
+    operations: Annotated[Address, about("Health and metrics. Keep it private.")] = Address(
+        "127.0.0.1", 9480
+    )
+
+
+class JwtSection(Section, frozen=True, kw_only=True):
+    """How users' tokens are checked: by a shared secret or by a public key, never by both."""
+
+    algorithm: Annotated[
+        Algorithm,
+        about(
+            "The one algorithm accepted. `HS256` goes with `secret`, the others with a public key.",
+            example="HS256",
+        ),
+    ]
+    secret: Annotated[
+        str | None,
+        about(
+            "Shared secret for HS256, at least 32 bytes: OpenMeet's `AUTH_JWT_SECRET`.",
+            secret=True,
+            file=True,
+            example="${OPENMEET_JWT_SECRET}",
+        ),
+    ] = None
+    public_key: Annotated[
+        str | None, about("Public key as PEM text, for RS256, PS256 or ES256.", file=True)
+    ] = None
+    jwks_url: Annotated[
+        str | None,
+        about(
+            "Where the issuer publishes its public keys. https; plain http only on this machine."
+        ),
+    ] = None
+    issuer: Annotated[
+        str | None, about("Required value of the `iss` claim.", shown="not checked")
+    ] = None
+    audience: Annotated[
+        list[str],
+        about(
+            "Accepted values of the `aud` claim; one of them must be there.", shown="not checked"
+        ),
+    ] = field(default_factory=list)
+    tenant_claim: Annotated[
+        Literal["required", "optional"],
+        about(
+            "Whether a token must name its tenant (`tenantId`). "
+            "A token that names another is always refused."
+        ),
+    ] = "required"
+    max_lifetime: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        about("Longest accepted time from `iat` to `exp`.", unit="seconds", shown="any"),
+    ] = None
+
+
+class TenantSection(Section, frozen=True, kw_only=True):
+    """One OpenMeet community site."""
+
+    id: Annotated[
+        TenantId,
+        about(
+            "OpenMeet's tenant id; may be empty text for the public schema.",
+            example="lsdfaopkljdfs",
+        ),
+    ]
+    name: Annotated[str, about("For people.", example="Example community")]
+    jwt: Annotated[
+        JwtSection,
+        about(
+            "How this tenant's tokens are checked.",
+            shown="`jwt_default`",
+            optional="{algorithm: RS256, jwks_url: https://id.example.org/jwks.json}",
+        ),
+    ]
+    service_keys: Annotated[
+        list[str],
+        about(
+            "Keys for OpenMeet's backend on the integration API, at least 16 characters each. "
+            "Several, so that they can be changed without a gap.",
+            secret=True,
+            file=True,
+            example=["${OPENMEET_SERVICE_KEY}"],
+        ),
+    ] = field(default_factory=list)
+
+
+class RoomsSection(Section, frozen=True, kw_only=True):
+    """Rooms that the bridge creates."""
+
+    version: Annotated[str, about("Matrix room version of new rooms.")] = "12"
+
+
+class WebSection(Section, frozen=True, kw_only=True):
+    """What the public listener serves to browsers."""
+
+    page: Annotated[bool, about("Serve the chat page at `/`.")] = True
+    demo_login: Annotated[
+        bool, about("Hand out tokens of demo users to anybody. Never outside a demonstration.")
+    ] = False
+    allowed_origins: Annotated[
+        list[str],
+        about(
+            "Origins of web apps that may call the API (CORS), for example `https://app.example.org`."
+        ),
+    ] = field(default_factory=list)
+
+
+class LimitsSection(Section, frozen=True, kw_only=True):
+    """Bounds: what is larger is refused, never buffered without end."""
+
+    transaction_bytes: Annotated[
+        int, size("Largest transaction from the homeserver.", least=MIB)
+    ] = 64 * MIB
+    request_bytes: Annotated[
+        int, size("Largest request body on the public listener.", least=KIB)
+    ] = 256 * KIB
+    message_bytes: Annotated[
+        int, size("Longest message text. Matrix itself refuses events over 64 KiB.")
+    ] = 32 * KIB
+    replay_entries: Annotated[
+        int,
+        about(
+            "Most entries replayed to a stream that resumes; beyond that it is told to reset.", ge=1
+        ),
+    ] = 1000
+    subscriber_buffer_bytes: Annotated[
+        int, size("What may wait for one slow reader before its stream is closed.", least=KIB)
+    ] = MIB
+    parked_frames: Annotated[
+        int, about("Live frames kept for a stream while it replays.", ge=1)
+    ] = 2000
+    streams_per_user: Annotated[
+        int, about("Open streams of one user; the oldest is closed beyond that.", ge=1)
+    ] = 20
+    streams: Annotated[int, about("Open streams in all.", ge=1)] = 20_000
+    outbox_pending_per_room: Annotated[
+        int, about("Messages of one room waiting for the homeserver.", ge=1)
+    ] = 1000
+    outbox_pending: Annotated[int, about("Messages waiting for the homeserver in all.", ge=1)] = (
+        100_000
+    )
+    timeline_page: Annotated[int, about("Largest page of a timeline, in entries.", ge=1)] = 200
+    ticket_lifetime: Annotated[float, duration("How long a single-use stream ticket is good.")] = (
+        30.0
+    )
+    send_wait: Annotated[
+        float,
+        duration("How long a send request waits for the homeserver before it answers `pending`."),
+    ] = 10.0
+
+
+class RepairSection(Section, frozen=True, kw_only=True):
+    """The bridge's own look at the homeserver for events that were never pushed to it."""
+
+    interval: Annotated[float, duration("Time between two looks.")] = 60.0
+    echo_overdue: Annotated[
+        float, duration("A sent message not pushed back for this long starts a look at once.")
+    ] = 15.0
+
+
+class StreamSection(Section, frozen=True, kw_only=True):
+    """Streams to browsers."""
+
+    heartbeat: Annotated[float, duration("Time between heartbeats on a silent stream.")] = 20.0
+
+
+class LoggingSection(Section, frozen=True, kw_only=True):
+    """What the bridge writes on its standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("Least severity written.")
+    ] = "info"
+    format: Annotated[
+        Literal["console", "json"], about("For people, or one JSON object a line.")
+    ] = "console"
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole configuration, checked and complete."""
+
+    homeserver: HomeserverSection
+    registration: Annotated[
+        Path,
+        about(
+            "The registration file shared with the homeserver; relative to this file.",
+            example="registration.yaml",
+        ),
+    ]
+    database: Annotated[
+        str,
+        about(
+            "`embedded` runs a PostgreSQL of the bridge's own (extra `embedded`); otherwise a "
+            "`postgresql://user:password@host/name` address.",
+            secret=True,
+            file=True,
+            example=EMBEDDED,
+        ),
+    ] = EMBEDDED
+    data_dir: Annotated[
+        Path, about("Where the embedded database lives; relative to this file.")
+    ] = Path("data")
+    listen: ListenSection = field(default_factory=ListenSection)
+    public_url: Annotated[
+        str | None,
+        about("Where browsers reach the public listener.", shown="`http://` and `listen.public`"),
+    ] = None
+    jwt_default: Annotated[
+        JwtSection | None, about("Token check for every tenant that has no `jwt` of its own.")
+    ] = None
+    tenants: Annotated[
+        list[TenantSection],
+        about("The OpenMeet community sites served.", shown="**required** without `tenants_b64`"),
+    ]
+    tenants_b64: Annotated[
+        str | None,
+        about(
+            "OpenMeet's own `TENANTS_B64` (base64 of a JSON list): its tenants are served too. "
+            "The environment variable `TENANTS_B64` is read when this key is absent. An entry of "
+            "`tenants` with the same id adds keys to it.",
+            secret=True,
+            file=True,
+        ),
+    ] = None
+    rooms: RoomsSection = field(default_factory=RoomsSection)
+    web: WebSection = field(default_factory=WebSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    repair: RepairSection = field(default_factory=RepairSection)
+    stream: StreamSection = field(default_factory=StreamSection)
+    migrate_on_start: Annotated[
+        bool,
+        about(
+            "Let `serve` bring the database up to date first. Turn off to run `migrate` by hand."
+        ),
+    ] = True
+    logging: LoggingSection = field(default_factory=LoggingSection)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the bridge runs its own PostgreSQL."""
+        return self.database == EMBEDDED
+
+    @property
+    def public_base(self) -> str:
+        """Where browsers reach the public listener, without a trailing slash."""
+        return (self.public_url or f"http://{self.listen.public}").rstrip("/")

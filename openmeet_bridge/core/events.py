@@ -1,0 +1,181 @@
+"""Matrix events as they come from the homeserver (application service API v1, client format)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from .ids import EventId, Mxid, RoomId
+
+MESSAGE = "m.room.message"
+MEMBER = "m.room.member"
+REDACTION = "m.room.redaction"
+CREATE = "m.room.create"
+POWER_LEVELS = "m.room.power_levels"
+CLIENT_TXN_KEY = "org.openmeet.txn_id"
+"""Key in the content of a message sent through the bridge: the browser's own id of it."""
+
+PORTAL_KEY = "org.openmeet.portal"
+"""Key in the content of ``m.room.create``: which portal the bot made the room for."""
+
+KEPT_STATE = frozenset(
+    {
+        POWER_LEVELS,
+        "m.room.name",
+        "m.room.topic",
+        "m.room.avatar",
+        "m.room.canonical_alias",
+        "m.room.join_rules",
+        "m.room.history_visibility",
+        "m.room.encryption",
+        "m.room.tombstone",
+    }
+)
+"""State that is kept as a room's present state (members have a table of their own)."""
+
+COUNTED = frozenset({MESSAGE, "m.room.encrypted", "m.sticker", "m.poll.start"})
+"""Types that make a room unread."""
+
+
+class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One event of a room. ``content`` stays the bytes in which it came."""
+
+    event_id: EventId
+    room_id: RoomId = RoomId("")
+    """Left out by ``/sync``, where the room is named around the events."""
+    type: str
+    sender: Mxid
+    origin_server_ts: int
+    content: msgspec.Raw
+    state_key: str | None = None
+    redacts: EventId | None = None
+    unsigned: msgspec.Raw | None = None
+
+    @property
+    def is_state(self) -> bool:
+        """Whether this is a state event: the key decides, never the type."""
+        return self.state_key is not None
+
+
+class Ephemeral(msgspec.Struct, frozen=True, gc=False):
+    """Typing, receipts or presence."""
+
+    type: str
+    content: msgspec.Raw
+    room_id: RoomId | None = None
+
+
+class MemberContent(msgspec.Struct, frozen=True):
+    """What the bridge reads of ``m.room.member``.
+
+    The texts may be anything: a kick must count even where its display name is a number.
+    """
+
+    membership: Literal["join", "leave", "invite", "ban", "knock"]
+    displayname: Any = None
+    avatar_url: Any = None
+    reason: Any = None
+
+    @property
+    def name(self) -> str | None:
+        """The display name, where there is a usable one."""
+        return text_or_none(self.displayname)
+
+    @property
+    def avatar(self) -> str | None:
+        """The avatar's ``mxc://`` address, where there is a usable one."""
+        return text_or_none(self.avatar_url)
+
+
+class _RedactionContent(msgspec.Struct, frozen=True):
+    redacts: EventId | None = None
+
+
+class _TxnContent(msgspec.Struct, frozen=True, rename={"txn_id": CLIENT_TXN_KEY}):
+    txn_id: str | None = None
+
+
+class PortalContent(msgspec.Struct, frozen=True):
+    """The mark that the bot leaves in ``m.room.create``."""
+
+    tenant: str
+    kind: str
+    slug: str
+
+
+class _CreateContent(msgspec.Struct, frozen=True, rename={"portal": PORTAL_KEY}):
+    portal: PortalContent | None = None
+
+
+class _ReplacementContent(msgspec.Struct, frozen=True, rename={"relation": "m.relates_to"}):
+    relation: dict[str, Any] | None = None
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a text that PostgreSQL can hold and a person can read, else None."""
+    if not isinstance(value, str) or not value.strip():
+        return None
+    return value.replace("\x00", "").encode("utf-8", "replace").decode() or None
+
+
+MEMBER_CONTENT = msgspec.json.Decoder(MemberContent)
+_redaction = msgspec.json.Decoder(_RedactionContent)
+_txn = msgspec.json.Decoder(_TxnContent)
+_create = msgspec.json.Decoder(_CreateContent)
+_replacement = msgspec.json.Decoder(_ReplacementContent)
+
+
+def member_content(event: Event) -> MemberContent:
+    """Return the content of a member event.
+
+    Raises:
+        msgspec.ValidationError: The content is not that of a member event.
+    """
+    return MEMBER_CONTENT.decode(event.content)
+
+
+def redacted_event(event: Event) -> EventId | None:
+    """Return which event a redaction blanks: in ``content`` since room version 11, else beside."""
+    if event.type != REDACTION:
+        return None
+    try:
+        return _redaction.decode(event.content).redacts or event.redacts
+    except msgspec.ValidationError:
+        return event.redacts
+
+
+def client_txn_id(event: Event) -> str | None:
+    """Return the browser's id of a message that was sent through the bridge."""
+    if event.type != MESSAGE or CLIENT_TXN_KEY.encode() not in bytes(event.content):
+        return None
+    try:
+        return _txn.decode(event.content).txn_id
+    except msgspec.ValidationError:
+        return None
+
+
+def portal_mark(event: Event) -> PortalContent | None:
+    """Return which portal a room was created for; the caller must have checked the sender."""
+    try:
+        return _create.decode(event.content).portal
+    except msgspec.ValidationError:
+        return None
+
+
+def is_counted(event: Event) -> bool:
+    """Whether the event makes its room unread: a message that is not an edit of another."""
+    if event.is_state or event.type not in COUNTED:
+        return False
+    if b"m.replace" not in bytes(event.content):
+        return True
+    try:
+        relation = _replacement.decode(event.content).relation or {}
+    except msgspec.ValidationError:
+        return True
+    return relation.get("rel_type") != "m.replace"
+
+
+def is_soft_failed(event: Event) -> bool:
+    """Whether the homeserver marked the event as one that clients must not see."""
+    return event.unsigned is not None and b"io.element.synapse.soft_failed" in bytes(event.unsigned)

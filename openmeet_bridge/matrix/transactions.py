@@ -1,0 +1,145 @@
+"""Transactions: from the bytes that Synapse pushes to events, one bad event never spoiling others.
+
+Application service API, "Pushing events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ..core.errors import BadRequest, NotJson
+from ..core.events import Ephemeral, Event
+from ..core.ids import RoomId
+
+_UNSTABLE_EPHEMERAL = "de.sorunome.msc2409.ephemeral"
+_REASON_CHARACTERS = 500
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction.
+
+    Attributes:
+        txn_id: The homeserver's id of it; a hint only, it may start anew from 1.
+        events: What could be read, in the order in which it came.
+        bad: What could not be read, ``(raw, reason)``.
+        ephemeral: Typing, receipts, presence.
+    """
+
+    txn_id: str
+    events: list[Event] = field(default_factory=list)
+    bad: list[tuple[bytes, str]] = field(default_factory=list)
+    ephemeral: list[Ephemeral] = field(default_factory=list)
+
+
+class _Typed(msgspec.Struct, rename={"unstable": _UNSTABLE_EPHEMERAL}):
+    events: list[Event]
+    ephemeral: list[Ephemeral] | None = None
+    unstable: list[Ephemeral] | None = None
+
+
+class _Raw(msgspec.Struct, rename={"unstable": _UNSTABLE_EPHEMERAL}):
+    events: list[msgspec.Raw]
+    ephemeral: list[msgspec.Raw] | None = None
+    unstable: list[msgspec.Raw] | None = None
+
+
+_typed = msgspec.json.Decoder(_Typed)
+_raw = msgspec.json.Decoder(_Raw)
+_event = msgspec.json.Decoder(Event)
+_ephemeral = msgspec.json.Decoder(Ephemeral)
+
+
+def decode(txn_id: str, body: bytes) -> Transaction:
+    """Read a transaction's body.
+
+    Synapse may send ephemeral events under the stable and the unstable name at once: the stable
+    one is read, else the other, never both.
+
+    Raises:
+        NotJson: The body is not JSON.
+        BadRequest: The body as a whole is not a transaction.
+    """
+    try:
+        typed = _typed.decode(body)
+    except msgspec.ValidationError:
+        return _decode_one_by_one(txn_id, body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotJson(f"The body is not JSON: {error}") from error
+    ephemeral = typed.ephemeral if typed.ephemeral is not None else typed.unstable
+    transaction = Transaction(txn_id, ephemeral=ephemeral or [])
+    for event in typed.events:
+        _sort(transaction, event, None)
+    return transaction
+
+
+def decode_events(raws: Iterable[msgspec.Raw], room_id: RoomId | None = None) -> Transaction:
+    """Read single events, of ``/sync`` or ``/messages``.
+
+    Args:
+        raws: The events.
+        room_id: The room that the answer names around them.
+    """
+    transaction = Transaction("")
+    for raw in raws:
+        _decode_event(transaction, raw, room_id)
+    return transaction
+
+
+def _decode_one_by_one(txn_id: str, body: bytes) -> Transaction:
+    try:
+        parts = _raw.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The body is not a transaction: {error}") from error
+    transaction = Transaction(txn_id)
+    for raw in parts.events:
+        _decode_event(transaction, raw, None)
+    ephemeral = parts.ephemeral if parts.ephemeral is not None else parts.unstable
+    for raw in ephemeral or ():
+        try:
+            transaction.ephemeral.append(_ephemeral.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # nothing that lasts is lost with it
+    return transaction
+
+
+def _decode_event(transaction: Transaction, raw: msgspec.Raw, room_id: RoomId | None) -> None:
+    try:
+        event = _event.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        transaction.bad.append((bytes(raw), str(error)[:_REASON_CHARACTERS]))
+        return
+    if room_id is not None:
+        event = msgspec.structs.replace(event, room_id=room_id)
+    _sort(transaction, event, bytes(raw))
+
+
+def _sort(transaction: Transaction, event: Event, raw: bytes | None) -> None:
+    reason = _unusable(event)
+    if reason is None:
+        transaction.events.append(event)
+    else:
+        transaction.bad.append((raw or msgspec.json.encode(event), reason))
+
+
+def _unusable(event: Event) -> str | None:
+    """Return why the database could not keep an event that is JSON of the right shape."""
+    texts = (event.event_id, event.room_id, event.type, event.sender, event.state_key or "")
+    if not all(texts[:4]):
+        return "event_id, room_id, type or sender is empty"
+    if not (-(1 << 63) <= event.origin_server_ts < 1 << 63):
+        return "origin_server_ts is out of range"
+    for text in texts:
+        if "\x00" in text:
+            return "a name holds a null character"
+        if not text.isascii():
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                return "a name holds half of a surrogate pair"
+    if not bytes(event.content).lstrip().startswith(b"{"):
+        return "content is not an object"
+    return None

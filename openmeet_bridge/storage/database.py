@@ -1,0 +1,147 @@
+"""PostgreSQL: one pool of connections, and one meaning for "the database is away"."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import asyncpg
+
+from ..core.errors import Unavailable
+
+if TYPE_CHECKING:
+    # asyncpg's type parameters exist for type checkers only.
+    Connection = (
+        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    )
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+    Pool = asyncpg.Pool
+
+T = TypeVar("T")
+
+AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    ConnectionError,
+    TimeoutError,
+    OSError,
+)
+"""What asyncpg raises when PostgreSQL cannot be reached, restarts or goes away under a query."""
+
+_RETRY_MS = 2000
+
+
+class Database:
+    """The bridge's PostgreSQL database.
+
+    Args:
+        dsn: ``postgresql://`` address.
+        size: Most connections at once; a caller waits for one at most ``patience`` seconds.
+        patience: Longest wait for a connection, and longest time of one statement, in seconds.
+    """
+
+    def __init__(self, dsn: str, *, size: int = 10, patience: float = 10.0) -> None:
+        self._dsn = dsn
+        self._size = size
+        self._patience = patience
+        self._pool: Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            Unavailable: PostgreSQL does not answer.
+        """
+        try:
+            await self._opened()
+        except AWAY as error:
+            raise _away(error) from error
+
+    async def close(self) -> None:
+        """Close all connections; a statement that still runs is cut off after a moment."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        try:
+            await asyncio.wait_for(pool.close(), timeout=5)
+        except TimeoutError:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection for single statements.
+
+        Raises:
+            Unavailable: PostgreSQL is away, or no connection came free in time.
+        """
+        try:
+            pool = await self._opened()
+            async with pool.acquire(timeout=self._patience) as connection:
+                yield connection
+        except AWAY as error:
+            raise _away(error) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Lend a connection inside a transaction, which ends with the block.
+
+        Raises:
+            Unavailable: PostgreSQL is away; nothing of the block was kept.
+        """
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """Lend a connection on which every statement sees the database at one moment.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
+    async def _opened(self) -> Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=1,
+                    max_size=self._size,
+                    timeout=self._patience,
+                    command_timeout=self._patience,
+                    server_settings={"application_name": "openmeet-bridge", "jit": "off"},
+                )
+            return self._pool
+
+
+def certain(value: T | None, why: str) -> T:
+    """Return a value that cannot be missing; ``why`` says why.
+
+    Raises:
+        RuntimeError: It is missing all the same: somebody changed the database by hand.
+    """
+    if value is None:
+        raise RuntimeError(f"the database does not hold what it must: {why}")
+    return value
+
+
+def _away(error: BaseException) -> Unavailable:
+    kind = type(error).__name__
+    return Unavailable(
+        f"The database is not available ({kind}). Nothing was changed; try again.",
+        retry_after_ms=_RETRY_MS,
+    )

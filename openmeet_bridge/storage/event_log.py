@@ -1,0 +1,260 @@
+"""The log: every event of our rooms, in one order, kept once.
+
+Appending takes the row lock of ``log_head`` first. So appends come one after another, positions
+have no gaps, and an entry is committed before a later one can be: a reader that has seen
+position *n* will never find a new entry at or below *n*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
+from .database import Connection, certain
+
+
+@dataclass(slots=True)
+class Row:
+    """A row of the log, ready to be written."""
+
+    position: Position
+    event_id: EventId
+    room_id: RoomId
+    tenant: TenantId | None
+    sort_key: int
+    type: str
+    sender: Mxid
+    state_key: str | None
+    timestamp: int
+    content: bytes
+    client_txn_id: str | None
+    counted: bool
+    effect: int
+    redacted_by: EventId | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of the log."""
+
+    position: Position
+    epoch: str
+
+
+async def head(connection: Connection) -> Head:
+    """Return the end of the log as it is committed now."""
+    found = await connection.fetchrow("SELECT position, epoch FROM log_head")
+    row = certain(found, "log_head has one row since the first migration")
+    return Head(Position(row["position"]), row["epoch"])
+
+
+async def lock(connection: Connection) -> Position:
+    """Become the only one who appends until the transaction ends; return the last position."""
+    position = await connection.fetchval("SELECT position FROM log_head FOR UPDATE")
+    return Position(position)
+
+
+async def advance(connection: Connection, position: Position) -> None:
+    """Move the end of the log. The caller holds :func:`lock`."""
+    await connection.execute("UPDATE log_head SET position = $1", position)
+
+
+async def known(connection: Connection, event_ids: Sequence[EventId]) -> set[EventId]:
+    """Return which of these events are in the log already."""
+    rows = await connection.fetch(
+        "SELECT event_id FROM log WHERE event_id = ANY($1::text[])", event_ids
+    )
+    return {row["event_id"] for row in rows}
+
+
+async def insert(connection: Connection, rows: Sequence[Row]) -> None:
+    """Write rows. The caller holds :func:`lock` and has left out what is :func:`known`."""
+    await connection.execute(
+        """
+        INSERT INTO log (position, event_id, room_id, tenant, sort_key, type, sender, state_key,
+                         timestamp, content, client_txn_id, counted, effect, redacted_by, source)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
+                             $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bytea[],
+                             $11::text[], $12::bool[], $13::smallint[], $14::text[], $15::text[])
+        """,
+        *_columns(rows),
+    )
+
+
+async def redact(connection: Connection, targets: Iterable[tuple[RoomId, EventId, EventId]]) -> int:
+    """Blank events for good: ``(room, target, redaction)``; return how many there were.
+
+    The content is overwritten, not hidden. A redaction that names an event of another room does
+    nothing.
+    """
+    rooms, events, redactions = zip(*targets, strict=True)
+    done = await connection.execute(
+        """
+        UPDATE log SET content = '{}'::bytea, redacted_by = redaction, counted = false
+        FROM unnest($1::text[], $2::text[], $3::text[]) AS given (room_id, target, redaction)
+        WHERE log.event_id = target AND log.room_id = given.room_id AND redacted_by IS NULL
+        """,
+        rooms,
+        events,
+        redactions,
+    )
+    return int(done.rpartition(" ")[2])
+
+
+async def expect_redactions(
+    connection: Connection, targets: Iterable[tuple[RoomId, EventId, EventId]]
+) -> None:
+    """Remember redactions whose target may come later (``(room, target, redaction)``)."""
+    rooms, events, redactions = zip(*targets, strict=True)
+    await connection.execute(
+        """
+        INSERT INTO pending_redaction (room_id, target, redaction)
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+        ON CONFLICT DO NOTHING
+        """,
+        rooms,
+        events,
+        redactions,
+    )
+
+
+async def expected_redactions(
+    connection: Connection, event_ids: Sequence[EventId]
+) -> dict[tuple[RoomId, EventId], EventId]:
+    """Return the redactions that came before these events, by room and event."""
+    rows = await connection.fetch(
+        "SELECT room_id, target, redaction FROM pending_redaction WHERE target = ANY($1::text[])",
+        event_ids,
+    )
+    return {(row["room_id"], row["target"]): row["redaction"] for row in rows}
+
+
+async def adopt(connection: Connection, room_id: RoomId, tenant: TenantId) -> None:
+    """Give a room's entries, logged before the room was known, to its tenant."""
+    await connection.execute(
+        "UPDATE log SET tenant = $2 WHERE room_id = $1 AND tenant IS NULL", room_id, tenant
+    )
+
+
+async def sort_keys(
+    connection: Connection, room_id: RoomId, event_ids: Sequence[EventId]
+) -> dict[EventId, int]:
+    """Return where these events stand in their room's timeline."""
+    rows = await connection.fetch(
+        """
+        SELECT event_id, sort_key FROM log
+        WHERE room_id = $1 AND event_id = ANY($2::text[])
+        """,
+        room_id,
+        event_ids,
+    )
+    return {row["event_id"]: row["sort_key"] for row in rows}
+
+
+async def bounds(
+    connection: Connection, room_id: RoomId, span: Sequence[EventId], fetched_at: Position
+) -> tuple[int, int | None]:
+    """Return the sort keys between which a span of a room belongs.
+
+    What was logged up to ``fetched_at`` and is not part of the span came before it; what was
+    logged later and is not part of it came after it.
+    """
+    lower = await connection.fetchval(
+        """
+        SELECT sort_key FROM log
+        WHERE room_id = $1 AND event_id <> ALL($2::text[]) AND position <= $3
+        ORDER BY sort_key DESC LIMIT 1
+        """,
+        room_id,
+        span,
+        fetched_at,
+    )
+    ceiling = await connection.fetchval(
+        """
+        SELECT min(sort_key) FROM log
+        WHERE room_id = $1 AND event_id <> ALL($2::text[]) AND position > $3 AND sort_key > $4
+        """,
+        room_id,
+        span,
+        fetched_at,
+        lower or 0,
+    )
+    return lower or 0, ceiling
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """The newest event of a room for a type and state key."""
+
+    event_id: EventId
+    sort_key: int
+    content: bytes
+
+
+async def newest_state(
+    connection: Connection, room_id: RoomId, event_type: str, state_key: str
+) -> StateRow | None:
+    """Return the last event of a room, in the order of its timeline, for a piece of state."""
+    row = await connection.fetchrow(
+        """
+        SELECT event_id, sort_key, content FROM log
+        WHERE room_id = $1 AND type = $2 AND state_key = $3
+        ORDER BY sort_key DESC LIMIT 1
+        """,
+        room_id,
+        event_type,
+        state_key,
+    )
+    return StateRow(**dict(row)) if row else None
+
+
+async def sent_event(connection: Connection, sender: Mxid, client_txn_id: str) -> EventId | None:
+    """Return the event as which a ghost's message is in the log."""
+    event_id = await connection.fetchval(
+        "SELECT event_id FROM log WHERE sender = $1 AND client_txn_id = $2 LIMIT 1",
+        sender,
+        client_txn_id,
+    )
+    return EventId(event_id) if event_id else None
+
+
+async def move(connection: Connection, moves: Sequence[tuple[EventId, Position, int, int]]) -> None:
+    """Put entries elsewhere: ``(event, new position, new sort key, effect)``.
+
+    The new position makes every stream see the entry again, in its right place.
+    """
+    events, positions, keys, effects = zip(*moves, strict=True)
+    await connection.execute(
+        """
+        UPDATE log SET position = new_position, sort_key = new_key, effect = new_effect
+        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::smallint[])
+             AS given (moved, new_position, new_key, new_effect)
+        WHERE event_id = moved
+        """,
+        events,
+        positions,
+        keys,
+        effects,
+    )
+
+
+def _columns(rows: Sequence[Row]) -> list[list[object]]:
+    return [
+        [row.position for row in rows],
+        [row.event_id for row in rows],
+        [row.room_id for row in rows],
+        [row.tenant for row in rows],
+        [row.sort_key for row in rows],
+        [row.type for row in rows],
+        [row.sender for row in rows],
+        [row.state_key for row in rows],
+        [row.timestamp for row in rows],
+        [row.content for row in rows],
+        [row.client_txn_id for row in rows],
+        [row.counted for row in rows],
+        [row.effect for row in rows],
+        [row.redacted_by for row in rows],
+        [row.source for row in rows],
+    ]

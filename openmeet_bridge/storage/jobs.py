@@ -1,0 +1,138 @@
+"""Jobs: which portals and ghosts must be looked at again.
+
+A job says *that* something should be made equal to the directory, not *what* to do: asking twice
+is one job, and a job that was asked for again while it ran runs once more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..core.ids import TenantId
+from .database import Connection, certain
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was taken, with the request that it will answer."""
+
+    tenant: TenantId
+    kind: str
+    slug: str
+    wanted: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """How a job stands."""
+
+    wanted: int
+    done: int
+    attempts: int
+    error: str | None
+    permanent: bool
+
+
+async def want(connection: Connection, tenant: TenantId, kind: str, slug: str) -> None:
+    """Ask for a job, at once, whatever became of it before."""
+    await connection.execute(
+        """
+        INSERT INTO job (tenant, kind, slug) VALUES ($1, $2, $3)
+        ON CONFLICT (tenant, kind, slug) DO UPDATE SET
+            wanted = job.wanted + 1, due_at = now(), attempts = 0, permanent = false
+        """,
+        tenant,
+        kind,
+        slug,
+    )
+
+
+async def take(connection: Connection, limit: int, lease: float) -> list[Job]:
+    """Take jobs that are due; nobody else gets them for ``lease`` seconds."""
+    rows = await connection.fetch(
+        """
+        UPDATE job SET leased_until = now() + make_interval(secs => $2)
+        FROM (
+            SELECT tenant, kind, slug FROM job
+            WHERE wanted > done AND NOT permanent AND due_at <= now()
+                  AND (leased_until IS NULL OR leased_until < now())
+            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+        ) AS due
+        WHERE job.tenant = due.tenant AND job.kind = due.kind AND job.slug = due.slug
+        RETURNING job.tenant, job.kind, job.slug, job.wanted, job.attempts
+        """,
+        limit,
+        lease,
+    )
+    return [Job(**dict(row)) for row in rows]
+
+
+async def finish(connection: Connection, job: Job) -> None:
+    """Note that a job is done, for the request with which it was taken."""
+    await connection.execute(
+        """
+        UPDATE job SET done = greatest(done, $4), attempts = 0, error = NULL, permanent = false,
+                       leased_until = NULL
+        WHERE tenant = $1 AND kind = $2 AND slug = $3
+        """,
+        job.tenant,
+        job.kind,
+        job.slug,
+        job.wanted,
+    )
+
+
+async def postpone(
+    connection: Connection, job: Job, delay: float, error: str | None, *, permanent: bool = False
+) -> None:
+    """Try a job again after ``delay`` seconds; without an error that is no failed attempt."""
+    await connection.execute(
+        """
+        UPDATE job SET due_at = now() + make_interval(secs => $4),
+                       attempts = attempts + CASE WHEN $5::text IS NULL THEN 0 ELSE 1 END,
+                       error = $5, permanent = $6 AND wanted = $7, leased_until = NULL
+        WHERE tenant = $1 AND kind = $2 AND slug = $3
+        """,
+        job.tenant,
+        job.kind,
+        job.slug,
+        delay,
+        error,
+        permanent,
+        job.wanted,
+    )
+
+
+async def release_all(connection: Connection) -> None:
+    """Give back every job that was taken. For the start of the only process that takes jobs."""
+    await connection.execute("UPDATE job SET leased_until = NULL WHERE leased_until IS NOT NULL")
+
+
+async def status(
+    connection: Connection, tenant: TenantId, kind: str, slug: str
+) -> JobStatus | None:
+    """Return how a job stands; None where it was never asked for."""
+    row = await connection.fetchrow(
+        """
+        SELECT wanted, done, attempts, error, permanent FROM job
+        WHERE tenant = $1 AND kind = $2 AND slug = $3
+        """,
+        tenant,
+        kind,
+        slug,
+    )
+    return JobStatus(**dict(row)) if row else None
+
+
+async def counts(connection: Connection) -> dict[str, int]:
+    """Return how many jobs are pending and how many failed for good, over all tenants."""
+    found = await connection.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE wanted > done AND NOT permanent) AS pending,
+               count(*) FILTER (WHERE permanent) AS failed
+        FROM job
+        """
+    )
+    row = certain(found, "a count has a row")
+    return {"pending": row["pending"], "failed": row["failed"]}

@@ -1,0 +1,1 @@
+"""Delivery: from the log to everybody who may see it, encoded once, written many times."""

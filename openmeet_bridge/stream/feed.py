@@ -1,0 +1,63 @@
+"""The feed: reads from the log what this process has not delivered yet, and gives it to the hub.
+
+The bus only says that there is more. Whatever it says, twice or too late or not at all, the feed
+reads on from where the hub stands: a lost wake-up delays, it never loses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from ..core.entry import LogEntry
+from ..core.errors import Unavailable
+from ..core.ids import Position
+from .bus import Bus
+from .hub import Hub
+
+log = structlog.get_logger(__name__)
+
+_BATCH = 500
+_RETRY = 0.5
+
+
+class LogReader(Protocol):
+    """The part of the log that the feed needs."""
+
+    async def __call__(self, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
+        """Return entries after a position, and up to where that is everything there is."""
+
+
+class Feed:
+    """Keeps one hub level with the log.
+
+    Args:
+        read: Reads the log.
+        hub: Gets what was read.
+        bus: Wakes the feed.
+        poll: Longest pause between two looks at the log, in seconds.
+    """
+
+    def __init__(self, read: LogReader, hub: Hub, bus: Bus, *, poll: float = 5.0) -> None:
+        self._read = read
+        self._hub = hub
+        self._bus = bus
+        self._poll = poll
+
+    async def run(self) -> None:
+        """Deliver for ever. While the database is away, streams stay open and wait."""
+        while True:
+            await self._bus.wait(self._hub.position, self._poll)
+            try:
+                while await self._step():
+                    pass
+            except Unavailable:
+                await asyncio.sleep(_RETRY)
+
+    async def _step(self) -> bool:
+        batch, position = await self._read(self._hub.position, _BATCH)
+        if position > self._hub.position:
+            self._hub.dispatch(batch, position)
+        return len(batch) == _BATCH

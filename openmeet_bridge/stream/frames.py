@@ -1,0 +1,214 @@
+"""Frames: what goes over a stream, encoded once for all its readers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ..core.cursor import Cursor
+from ..core.entry import Entry, LogEntry, Person, Receipt
+from ..core.ids import Position, RoomId
+from .reasons import CloseReason
+
+_encoder = msgspec.json.Encoder()
+
+
+class Frame:
+    """One unit on a stream. Each wire's bytes are made when first needed, and then shared."""
+
+    __slots__ = ("_sse", "_ws", "cursor", "data", "type")
+
+    def __init__(self, frame_type: str, data: bytes, cursor: Cursor | None = None) -> None:
+        self.type = frame_type
+        self.data = data
+        self.cursor = cursor
+        self._sse: bytes | None = None
+        self._ws: bytes | None = None
+
+    @property
+    def sse(self) -> bytes:
+        """The frame as a block of ``text/event-stream`` (HTML, "Server-sent events")."""
+        if self._sse is None:
+            place = b"id: %b\n" % str(self.cursor).encode() if self.cursor else b""
+            # JSON has no bare line break, so one data line always holds it.
+            self._sse = b"event: %b\n%bdata: %b\n\n" % (self.type.encode(), place, self.data)
+        return self._sse
+
+    @property
+    def ws(self) -> bytes:
+        """The frame as one unmasked WebSocket text frame (RFC 6455, section 5.2)."""
+        if self._ws is None:
+            place = b',"cursor":"%b"' % str(self.cursor).encode() if self.cursor else b""
+            text = b'{"type":"%b"%b,"data":%b}' % (self.type.encode(), place, self.data)
+            self._ws = _ws_header(len(text)) + text
+        return self._ws
+
+
+class Wire(Protocol):
+    """How frames are written on one kind of stream."""
+
+    name: str
+
+    def join(self, frames: Sequence[Frame]) -> bytes:
+        """Return the bytes that carry these frames in one write."""
+
+
+class SseWire:
+    """Server-sent events over HTTP/1.1: a write is one chunk of the chunked body."""
+
+    name = "sse"
+
+    def join(self, frames: Sequence[Frame]) -> bytes:
+        """Return the frames as one chunk (RFC 9112, section 7.1)."""
+        body = b"".join([frame.sse for frame in frames])
+        return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+class WsWire:
+    """WebSocket text frames."""
+
+    name = "ws"
+
+    def join(self, frames: Sequence[Frame]) -> bytes:
+        """Return the frames one after another."""
+        return b"".join([frame.ws for frame in frames])
+
+
+SSE = SseWire()
+WS = WsWire()
+
+
+class _Hello(msgspec.Struct):
+    user: Person
+    cursor: str
+    heartbeat_ms: int
+
+
+class _Membership(msgspec.Struct, omit_defaults=True):
+    room_id: RoomId
+    user: Person
+    membership: str
+    reason: str | None = None
+
+
+class _RoomAdded(msgspec.Struct):
+    room_id: RoomId
+    kind: str
+    name: str
+
+
+class _RoomRemoved(msgspec.Struct):
+    room_id: RoomId
+    reason: str
+
+
+class _Typing(msgspec.Struct):
+    room_id: RoomId
+    users: Sequence[Person]
+
+
+class _SendFailed(msgspec.Struct):
+    room_id: RoomId
+    client_txn_id: str
+    errcode: str
+    error: str
+
+
+class _Reset(msgspec.Struct):
+    reason: str
+    cursor: str
+
+
+class _Bye(msgspec.Struct):
+    reason: str
+    reconnect: bool
+
+
+FRAME_TYPES: dict[str, type] = {
+    "hello": _Hello,
+    "timeline": Entry,
+    "membership": _Membership,
+    "room.added": _RoomAdded,
+    "room.removed": _RoomRemoved,
+    "typing": _Typing,
+    "receipt": Receipt,
+    "send.failed": _SendFailed,
+    "reset": _Reset,
+    "bye": _Bye,
+}
+"""Every frame and the shape of its data, for the API reference."""
+
+HEARTBEAT = Frame("heartbeat", b"{}")
+
+
+def hello(user: Person, cursor: Cursor, heartbeat: float) -> Frame:
+    """The first frame of every stream."""
+    return _frame("hello", _Hello(user, str(cursor), int(heartbeat * 1000)))
+
+
+def reset(reason: str, cursor: Cursor) -> Frame:
+    """The client's cursor is of no use: it must fetch anew, and go on from this one."""
+    return Frame("reset", _encoder.encode(_Reset(reason, str(cursor))), cursor)
+
+
+def bye(reason: CloseReason) -> Frame:
+    """The last frame of a stream that the server closes."""
+    return _frame("bye", _Bye(reason.value, reason.reconnect))
+
+
+def typing(room_id: RoomId, users: Sequence[Person]) -> Frame:
+    """Who is typing in a room now: the whole list."""
+    return _frame("typing", _Typing(room_id, users))
+
+
+def receipt(mark: Receipt) -> Frame:
+    """Somebody has read a room up to an event."""
+    return _frame("receipt", mark)
+
+
+def send_failed(room_id: RoomId, client_txn_id: str, errcode: str, error: str) -> Frame:
+    """A message that was accepted could not be sent."""
+    return _frame("send.failed", _SendFailed(room_id, client_txn_id, errcode, error))
+
+
+def room_frames(logged: LogEntry, cursor: Cursor) -> Iterator[Frame]:
+    """Return an entry as those see it who are in its room."""
+    effect = logged.effect
+    if effect is not None:
+        # Before the entry, and without a cursor: who is cut off in between gets both again.
+        change = _Membership(
+            logged.entry.room_id, effect.user, effect.membership, reason=effect.reason
+        )
+        yield _frame("membership", change)
+    yield Frame("timeline", _encoder.encode(logged.entry), cursor)
+
+
+def own_frame(logged: LogEntry, cursor: Cursor) -> Frame | None:
+    """Return what an entry means for the person who came in or went out by it."""
+    effect, room_id = logged.effect, logged.entry.room_id
+    if effect is None:
+        return None
+    if effect.joined:
+        # The join itself follows as an entry of the room and carries the cursor.
+        return _frame("room.added", _RoomAdded(room_id, effect.room_kind, effect.room_name))
+    reason = "left" if effect.by_self else "banned" if effect.membership == "ban" else "removed"
+    return Frame("room.removed", _encoder.encode(_RoomRemoved(room_id, reason)), cursor)
+
+
+def cursor_at(epoch: str, position: int) -> Cursor:
+    """Return the cursor of a position."""
+    return Cursor(epoch, Position(position))
+
+
+def _frame(frame_type: str, data: msgspec.Struct) -> Frame:
+    return Frame(frame_type, _encoder.encode(data))
+
+
+def _ws_header(length: int) -> bytes:
+    if length < 126:
+        return bytes((0x81, length))
+    if length < 1 << 16:
+        return b"\x81\x7e" + length.to_bytes(2, "big")
+    return b"\x81\x7f" + length.to_bytes(8, "big")

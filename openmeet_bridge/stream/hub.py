@@ -1,0 +1,278 @@
+"""The hub: the table of subscribers in one process, and the way of entries to them.
+
+Everything here happens on the event loop between two awaits, so a batch reaches all subscribers
+in one state of the table. No subscriber has a task or a queue of its own: bytes go straight to
+the socket's buffer, and who lets that grow too far is cut off and comes back with a cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from ..core.entry import LogEntry
+from ..core.ids import Mxid, Position, RoomId
+from ..telemetry import FRAMES, STREAMS, STREAMS_CLOSED
+from .frames import HEARTBEAT, Frame, bye, cursor_at, own_frame, room_frames
+from .reasons import CloseReason
+from .subscriber import Phase, Subscriber
+
+Outgoing = defaultdict[Subscriber, list[Frame]]
+
+
+class Hub:
+    """All open streams of this process.
+
+    Args:
+        epoch: The log's epoch, part of every cursor.
+        position: The end of the log when the hub starts: live begins after it.
+        buffer_bytes: How far a reader may fall behind before it is cut off.
+        parked_frames: How many frames may wait for one reader's replay to end.
+        heartbeat: Seconds between two heartbeats of a stream.
+    """
+
+    def __init__(
+        self,
+        epoch: str,
+        position: Position,
+        *,
+        buffer_bytes: int = 1 << 20,
+        parked_frames: int = 2000,
+        heartbeat: float = 20.0,
+    ) -> None:
+        self.epoch = epoch
+        self.position = position
+        self.heartbeat = heartbeat
+        self._buffer_bytes = buffer_bytes
+        self._parked_frames = parked_frames
+        self._rooms: dict[RoomId, set[Subscriber]] = {}
+        self._users: dict[Mxid, set[Subscriber]] = {}
+        self._reached: list[tuple[Position, asyncio.Future[None]]] = []
+        self._slots: list[set[Subscriber]] = [set() for _ in range(max(1, round(heartbeat)))]
+        self._entered = 0
+        self.closing = False
+
+    @property
+    def count(self) -> int:
+        """How many streams are open."""
+        return sum(len(subscribers) for subscribers in self._users.values())
+
+    def streams_of(self, mxid: Mxid) -> int:
+        """Return how many streams a user has open."""
+        return len(self._users.get(mxid, ()))
+
+    def has_readers(self, room_id: RoomId) -> bool:
+        """Whether anybody here follows a room."""
+        return room_id in self._rooms
+
+    # Coming and going
+
+    def enter(self, subscriber: Subscriber) -> None:
+        """Add a stream whose rooms are not known yet: its own comings and goings are noted."""
+        self._users.setdefault(subscriber.mxid, set()).add(subscriber)
+        subscriber.number = self._entered
+        subscriber.slot = self._entered % len(self._slots)
+        self._entered += 1
+        self._slots[subscriber.slot].add(subscriber)
+        STREAMS.labels(subscriber.wire.name).inc()
+
+    def attach(
+        self, subscriber: Subscriber, rooms: Iterable[RoomId], known_at: Position
+    ) -> Position:
+        """Let a stream follow its rooms, as they were read from the log at ``known_at``.
+
+        Returns:
+            The position up to which the stream must be replayed; later entries come live.
+        """
+        subscriber.rooms = set(rooms)
+        for position, room_id, joined in subscriber.effects:
+            if position > known_at:
+                (subscriber.rooms.add if joined else subscriber.rooms.discard)(room_id)
+        subscriber.effects = []
+        for room_id in subscriber.rooms:
+            self._rooms.setdefault(room_id, set()).add(subscriber)
+        subscriber.floor = max(known_at, self.position)
+        subscriber.phase = Phase.REPLAYING
+        return subscriber.floor
+
+    async def go_live(self, subscriber: Subscriber) -> None:
+        """End a stream's replay: what was parked is written, and all else comes directly."""
+        await self._until(subscriber.floor)
+        if subscriber.phase is not Phase.REPLAYING:
+            return
+        parked, subscriber.parked = subscriber.parked, []
+        subscriber.write([frame for _, frame in parked])
+        subscriber.phase = Phase.LIVE
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Take a stream out of the table. Harmless when it is out already."""
+        if subscriber.phase is Phase.CLOSED:
+            return
+        subscriber.phase = Phase.CLOSED
+        subscriber.parked = []
+        for room_id in list(subscriber.rooms):
+            self._unfollow(subscriber, room_id)
+        streams = self._users[subscriber.mxid]
+        streams.discard(subscriber)
+        if not streams:
+            del self._users[subscriber.mxid]
+        self._slots[subscriber.slot].discard(subscriber)
+        STREAMS.labels(subscriber.wire.name).dec()
+        subscriber.closed.set()
+
+    def close(self, subscriber: Subscriber, reason: CloseReason) -> None:
+        """End a stream and tell its reader why."""
+        if subscriber.phase is Phase.CLOSED:
+            return
+        subscriber.reason = reason
+        if reason is not CloseReason.SLOW_READER:
+            subscriber.write([bye(reason)])
+        STREAMS_CLOSED.labels(reason.value).inc()
+        self.leave(subscriber)
+
+    def close_oldest(self, mxid: Mxid, reason: CloseReason) -> None:
+        """End the stream that a user has had open the longest."""
+        oldest = min(self._users.get(mxid, ()), key=lambda one: one.number, default=None)
+        if oldest is not None:
+            self.close(oldest, reason)
+
+    def close_user(self, mxid: Mxid, reason: CloseReason) -> None:
+        """End all streams of a user."""
+        for subscriber in list(self._users.get(mxid, ())):
+            self.close(subscriber, reason)
+
+    def close_all(self, reason: CloseReason) -> None:
+        """End all streams, and take no more."""
+        self.closing = True
+        for mxid in list(self._users):
+            self.close_user(mxid, reason)
+
+    # Delivery
+
+    def dispatch(self, batch: Sequence[LogEntry], position: Position) -> None:
+        """Deliver a piece of the log that follows what was delivered before.
+
+        Args:
+            batch: Entries in log order.
+            position: The end of the piece: everything up to it is in the batch, or concerns
+                nobody.
+        """
+        outgoing: Outgoing = defaultdict(list)
+        for logged in batch:
+            self._route(logged, outgoing)
+        self.position = position
+        self._flush(outgoing)
+        self._wake_reached()
+
+    def to_room(self, room_id: RoomId, frame: Frame) -> None:
+        """Deliver a frame that is not in the log (typing, receipts) to those in a room."""
+        outgoing: Outgoing = defaultdict(list)
+        for subscriber in self._rooms.get(room_id, ()):
+            self._offer(subscriber, None, frame, outgoing)
+        self._flush(outgoing)
+
+    def to_user(self, mxid: Mxid, frame: Frame) -> None:
+        """Deliver a frame that is not in the log to one user's streams."""
+        outgoing: Outgoing = defaultdict(list)
+        for subscriber in self._users.get(mxid, ()):
+            if subscriber.phase is not Phase.ENTERING:
+                self._offer(subscriber, None, frame, outgoing)
+        self._flush(outgoing)
+
+    async def beat(self) -> None:
+        """Send heartbeats for ever: each second to one slot of the streams."""
+        slot = 0
+        pause = self.heartbeat / len(self._slots)
+        while True:
+            await asyncio.sleep(pause)
+            slot = (slot + 1) % len(self._slots)
+            live = [one for one in self._slots[slot] if one.phase is Phase.LIVE]
+            self._flush(defaultdict(list, {one: [HEARTBEAT] for one in live}))
+
+    def _route(self, logged: LogEntry, outgoing: Outgoing) -> None:
+        cursor = cursor_at(self.epoch, logged.position)
+        own = self._note_effect(logged)
+        room = self._rooms.get(logged.entry.room_id)
+        if own:
+            frame = own_frame(logged, cursor)
+            for subscriber in own:
+                if frame is not None:
+                    self._offer(subscriber, logged.position, frame, outgoing)
+        if room:
+            frames = list(room_frames(logged, cursor))
+            for subscriber in room:
+                for frame in frames:
+                    self._offer(subscriber, logged.position, frame, outgoing)
+
+    def _note_effect(self, logged: LogEntry) -> list[Subscriber]:
+        """Follow or unfollow the room for the person who came in or went out; return streams."""
+        effect, room_id = logged.effect, logged.entry.room_id
+        if effect is None:
+            return []
+        concerned = []
+        for subscriber in self._users.get(effect.user.mxid, ()):
+            if subscriber.phase is Phase.ENTERING:
+                subscriber.effects.append((logged.position, room_id, effect.joined))
+            elif logged.position > subscriber.floor and subscriber.tenant == logged.tenant:
+                if effect.joined:
+                    subscriber.rooms.add(room_id)
+                    self._rooms.setdefault(room_id, set()).add(subscriber)
+                else:
+                    self._unfollow(subscriber, room_id)
+                concerned.append(subscriber)
+        return concerned
+
+    def _offer(
+        self, subscriber: Subscriber, position: Position | None, frame: Frame, outgoing: Outgoing
+    ) -> None:
+        if subscriber.phase is Phase.LIVE:
+            outgoing[subscriber].append(frame)
+        elif position is None or position > subscriber.floor:
+            subscriber.parked.append((position, frame))
+            outgoing.setdefault(subscriber, [])  # looked at once, when its limit is checked
+
+    def _flush(self, outgoing: Outgoing) -> None:
+        """Write to everybody at once; equal frames on one kind of wire are joined once."""
+        joined: dict[tuple[str, tuple[int, ...]], bytes] = {}
+        slow: list[Subscriber] = []
+        for subscriber, frames in outgoing.items():
+            if not frames:
+                if len(subscriber.parked) > self._parked_frames:
+                    slow.append(subscriber)
+                continue
+            key = (subscriber.wire.name, tuple(map(id, frames)))
+            data = joined.get(key)
+            if data is None:
+                data = joined[key] = subscriber.wire.join(frames)
+            subscriber.sink.write(data)
+            if subscriber.sink.buffered() > self._buffer_bytes:
+                slow.append(subscriber)
+        FRAMES.inc(sum(map(len, outgoing.values())))
+        for subscriber in slow:
+            self.close(subscriber, CloseReason.SLOW_READER)
+
+    def _unfollow(self, subscriber: Subscriber, room_id: RoomId) -> None:
+        subscriber.rooms.discard(room_id)
+        followers = self._rooms.get(room_id)
+        if followers is not None:
+            followers.discard(subscriber)
+            if not followers:
+                del self._rooms[room_id]
+
+    async def _until(self, position: Position) -> None:
+        if self.position >= position:
+            return
+        reached = asyncio.get_running_loop().create_future()
+        self._reached.append((position, reached))
+        await reached
+
+    def _wake_reached(self) -> None:
+        if not self._reached:
+            return
+        waiting, self._reached = self._reached, []
+        for position, reached in waiting:
+            if position > self.position:
+                self._reached.append((position, reached))
+            elif not reached.done():
+                reached.set_result(None)

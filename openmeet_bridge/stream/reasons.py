@@ -1,0 +1,34 @@
+"""Why a stream ends, and whether the client should come back."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class CloseReason(StrEnum):
+    """Reasons for which the bridge closes a stream."""
+
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105  (a reason, not a secret)
+    SLOW_READER = "slow_reader"
+    SHUTDOWN = "shutdown"
+    TOO_MANY_STREAMS = "too_many_streams"
+    REMOVED = "removed"
+
+    @property
+    def reconnect(self) -> bool:
+        """Whether opening the stream again, with the cursor, makes sense."""
+        return self in (CloseReason.SLOW_READER, CloseReason.SHUTDOWN, CloseReason.TOKEN_EXPIRED)
+
+    @property
+    def ws_code(self) -> int:
+        """WebSocket close code (RFC 6455, 7.4; 4000 and above are the application's own)."""
+        return _WS_CODES[self]
+
+
+_WS_CODES = {
+    CloseReason.TOKEN_EXPIRED: 4001,
+    CloseReason.SLOW_READER: 1013,
+    CloseReason.SHUTDOWN: 1012,
+    CloseReason.TOO_MANY_STREAMS: 4008,
+    CloseReason.REMOVED: 4003,
+}

@@ -1,0 +1,96 @@
+"""Logging and metrics: set up once, used everywhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+INGESTED = Counter(
+    "openmeet_bridge_ingested_events_total",
+    "Events that were appended to the log, by the way they came.",
+    ["source"],
+)
+QUARANTINED = Counter(
+    "openmeet_bridge_quarantined_events_total",
+    "Events that could not be read and were set aside.",
+)
+TRANSACTION_SECONDS = Histogram(
+    "openmeet_bridge_transaction_seconds",
+    "Time from a transaction's arrival to its acknowledgement.",
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+TRANSACTIONS = Counter(
+    "openmeet_bridge_transactions_total",
+    "Transactions from the homeserver, by what became of them.",
+    ["outcome"],
+)
+STREAMS = Gauge("openmeet_bridge_streams", "Open streams, by wire format.", ["wire"])
+FRAMES = Counter(
+    "openmeet_bridge_frames_total", "Frames handed to streams (one per reader and frame)."
+)
+STREAMS_CLOSED = Counter(
+    "openmeet_bridge_streams_closed_total", "Streams closed by the bridge, by reason.", ["reason"]
+)
+SENDS = Counter(
+    "openmeet_bridge_sends_total", "Messages sent to the homeserver, by outcome.", ["outcome"]
+)
+OUTBOX_WORKERS = Gauge("openmeet_bridge_outbox_rooms", "Rooms with messages being sent.")
+JOBS = Counter("openmeet_bridge_jobs_total", "Jobs that were run, by outcome.", ["outcome"])
+REPAIRED = Counter(
+    "openmeet_bridge_repaired_entries_total",
+    "Entries that the homeserver's push had lost or misplaced and that were repaired.",
+)
+RESTARTS = Counter(
+    "openmeet_bridge_task_restarts_total", "Background tasks that failed and went on.", ["task"]
+)
+EPHEMERAL_DROPPED = Counter(
+    "openmeet_bridge_ephemeral_dropped_total",
+    "Typing notices and receipts that were dropped because a queue was full.",
+    ["kind"],
+)
+
+
+def setup_logging(level: str, *, as_json: bool) -> None:
+    """Send all logging, the libraries' included, to stderr in one form.
+
+    Args:
+        level: Lowest level that is shown, by its name.
+        as_json: One JSON object a line instead of text for people.
+    """
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if as_json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *([structlog.processors.format_exc_info] if as_json else []),
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # A line for every request and every mautrix call says nothing at the usual level.
+    for chatty in ("aiohttp.access", "mau", "alembic", "asyncio"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

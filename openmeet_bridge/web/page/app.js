@@ -1,0 +1,296 @@
+/**
+ * @import { ConnectionState } from '../client/stream.js'
+ * @import { DemoUser, Entry } from '../client/types.js'
+ */
+
+import { ApiError } from '../client/api.js';
+import { Chat } from '../client/chat.js';
+import { OmAnnouncer } from './announcer.js';
+import { faceOf } from './avatar.js';
+import { OmConnection } from './connection.js';
+import { preview } from './describe.js';
+import { h } from './dom.js';
+import { badge } from './format.js';
+import { icon } from './icons.js';
+import { OmLogin } from './login.js';
+import { Painter } from './painter.js';
+import { OmRoomList } from './room-list.js';
+import { OmRoom } from './room-view.js';
+import { formatRoute, parseRoute } from './route.js';
+import { Session } from './session.js';
+
+/** The whole page: signing in, then rooms beside the open room. */
+export class OmApp extends HTMLElement {
+  constructor() {
+    super();
+    this._session = new Session();
+    /** @type {Chat | null} */
+    this._chat = null;
+    /** @type {Map<string, string>} What was begun and not sent, by room. */
+    this._drafts = new Map();
+    /** @type {OmRoom | null} */
+    this._room = null;
+    this._roomsPainter = new Painter(() => this._onRooms());
+    this._roomPainter = new Painter(() => this._room?.render());
+  }
+
+  connectedCallback() {
+    addEventListener('hashchange', () => this._onRoute());
+    addEventListener('online', () => this._chat?.stream.tryNow());
+    addEventListener('focus', () => this._onAttention());
+    document.addEventListener('visibilitychange', () => this._onAttention());
+    this.addEventListener('keydown', (event) => this._onKey(event));
+    void this._boot();
+  }
+
+  /** Somebody looks at the page again. */
+  _onAttention() {
+    if (document.visibilityState !== 'visible') return;
+    if (this._chat?.stream.state.phase === 'reconnecting') this._chat.stream.tryNow();
+    this._room?.readSoon();
+  }
+
+  async _boot() {
+    this.replaceChildren(h('p', { class: 'splash', role: 'status' }, 'Opening the chat…'));
+    const { user } = parseRoute(location.hash);
+    try {
+      if (await this._session.resume(user)) return await this._start();
+      const users = await this._session.demoUsers();
+      const same = users?.find((one) => one.tenant === user?.tenant && one.slug === user?.slug);
+      if (same) return await this._enterDemo(same);
+      return this._login(users, user ? 'There is no such user here. Choose another one.' : null);
+    } catch (error) {
+      return this._broken(error);
+    }
+  }
+
+  /** @param {unknown} error */
+  _broken(error) {
+    const reason = error instanceof ApiError ? error.message : String(error);
+    this.replaceChildren(h('main', { class: 'splash', id: 'main' },
+      h('p', { role: 'alert' }, `The chat could not be opened. ${reason}`),
+      h('button', {
+        type: 'button', class: 'button button--main', onclick: () => this._boot(),
+      }, 'Try again')));
+  }
+
+  /**
+   * @param {DemoUser[] | null} users
+   * @param {string | null} notice
+   */
+  _login(users, notice) {
+    const login = new OmLogin();
+    document.title = 'OpenMeet chat';
+    login.show(users, {
+      onDemo: (user) => this._enterDemo(user),
+      onToken: async (token, tenant) => {
+        await this._session.enter(token, tenant);
+        await this._start();
+      },
+    }, notice);
+    this.replaceChildren(login);
+  }
+
+  /** @param {DemoUser} user */
+  async _enterDemo(user) {
+    await this._session.enterDemo(user);
+    const { room } = parseRoute(location.hash);
+    // Two windows, two users: a reload finds its own again.
+    history.replaceState(null, '', formatRoute({ user, room }));
+    await this._start();
+  }
+
+  async _start() {
+    const chat = new Chat({ api: this._session.api });
+    this._chat = chat;
+    chat.on('rooms', () => this._roomsPainter.request());
+    chat.on('timeline', ({ roomId }) => this._inRoom(roomId, () => this._roomPainter.request()));
+    chat.on('typing', ({ roomId }) => this._inRoom(roomId, (room) => room.renderTyping()));
+    chat.on('connection', (state) => this._onConnection(state));
+    chat.on('arrival', (entry) => this._onArrival(entry));
+    chat.on('removed', ({ roomId, name }) => this._onRemoved(roomId, name));
+    chat.on('stranger', () => location.reload());
+    await chat.start();
+    this._layOut(chat);
+    this._onRooms();
+    this._onRoute();
+    this._onConnection(chat.stream.state);
+  }
+
+  /** @param {Chat} chat */
+  _layOut(chat) {
+    this._banner = new OmConnection();
+    this._announcer = new OmAnnouncer();
+    this._list = new OmRoomList();
+    this._list.chat = chat;
+    this._list.hrefOf = (room) => formatRoute({ ...parseRoute(location.hash), room });
+    this._main = h('section', { class: 'main', 'aria-label': 'Conversation', tabindex: '-1' });
+    this._layout = h('main', { class: 'layout', id: 'main' },
+      h('h1', { class: 'visually-hidden' }, 'OpenMeet chat'),
+      this._sidebar(chat, this._list), this._main);
+    this.replaceChildren(this._skipLink(), this._banner, this._layout, this._announcer);
+  }
+
+  _skipLink() {
+    return h('a', {
+      class: 'skip-link',
+      href: '#main',
+      onclick: (/** @type {Event} */ event) => {
+        // The address holds the room; a jump must not replace it.
+        event.preventDefault();
+        if (this._room) this._room.focusComposer();
+        else this._main?.focus();
+      },
+    }, 'Skip to the messages');
+  }
+
+  /**
+   * @param {Chat} chat
+   * @param {OmRoomList} list
+   */
+  _sidebar(chat, list) {
+    const { me } = chat.store;
+    this._light = h('span', { class: 'me__light' });
+    return h('div', { class: 'sidebar' },
+      h('header', { class: 'me' },
+        faceOf(me),
+        h('div', { class: 'me__text' },
+          h('p', { class: 'me__name' }, me.name),
+          h('p', { class: 'me__tenant' }, this._light, chat.me?.tenant.name ?? '')),
+        h('button', {
+          type: 'button', class: 'icon-button', 'aria-label': 'Sign out', title: 'Sign out',
+          onclick: () => this._signOut(),
+        }, icon('signOut'))),
+      h('nav', { class: 'rooms', 'aria-label': 'Rooms' }, list));
+  }
+
+  async _signOut() {
+    this._chat?.stop();
+    this._chat = null;
+    this._room = null;
+    this._drafts.clear();
+    history.replaceState(null, '', location.pathname);
+    try {
+      await this._session.leave();
+    } catch {
+      // Without a server the cookie stays; it ends with its token.
+    }
+    await this._boot();
+  }
+
+  _onRoute() {
+    if (!this._chat || !this._layout) return;
+    const { user, room } = parseRoute(location.hash);
+    const mine = this._chat.store.me;
+    if (user && user.slug !== mine.slug) return location.reload();
+    const found = room === null ? undefined : this._chat.store.room(room);
+    this._show(found ? room : null, room && !found ? 'You are not in this room.' : null);
+    return undefined;
+  }
+
+  /**
+   * @param {string | null} roomId
+   * @param {string | null} note
+   */
+  _show(roomId, note) {
+    if (!this._layout || !this._main || !this._list || !this._chat) return;
+    const byHand = this._list.contains(document.activeElement);
+    const room = roomId === null ? undefined : this._chat.store.room(roomId);
+    this._layout.dataset.view = room ? 'room' : 'list';
+    this._list.current = roomId;
+    this._list.render();
+    if (room && this._room?.roomId === roomId) return;
+    this._room = room ? new OmRoom() : null;
+    this._main.replaceChildren(this._room ?? this._nothing(note));
+    if (room) {
+      this._room?.open(this._chat, room, { drafts: this._drafts, onBack: () => this._back() });
+    }
+    if (byHand) this._focusRoom();
+    this._title();
+  }
+
+  /** @param {string | null} note */
+  _nothing(note) {
+    return h('div', { class: 'nothing' }, icon('chat'),
+      h('h2', {}, note ?? 'Choose a room'),
+      h('p', {}, 'Your groups, meetups and direct chats are in the list.'));
+  }
+
+  _focusRoom() {
+    // A phone would cover the messages with its keyboard.
+    if (matchMedia('(pointer: coarse)').matches) this._room?.focusTitle();
+    else this._room?.focusComposer();
+  }
+
+  /** @returns {boolean} True when list and room are separate views. */
+  get _narrow() {
+    return matchMedia('(max-width: 719px)').matches;
+  }
+
+  _back() {
+    const roomId = this._room?.roomId ?? null;
+    if (this._narrow) location.hash = formatRoute({ ...parseRoute(location.hash), room: null });
+    // The list appears with the change of the address, which comes a moment later.
+    requestAnimationFrame(() => requestAnimationFrame(() => this._list?.focusRoom(roomId)));
+  }
+
+  /** @param {KeyboardEvent} event */
+  _onKey(event) {
+    if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing) return;
+    if (this._main?.contains(document.activeElement) && this._room) this._back();
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {(room: OmRoom) => void} act
+   */
+  _inRoom(roomId, act) {
+    if (this._room?.roomId === roomId) act(this._room);
+  }
+
+  _onRooms() {
+    this._list?.render();
+    this._room?.renderHead();
+    const wanted = parseRoute(location.hash).room;
+    // A room that was asked for before we were let in.
+    if (wanted && !this._room && this._chat?.store.room(wanted)) this._onRoute();
+    this._title();
+  }
+
+  _title() {
+    const unread = this._chat?.store.unreadTotal() ?? 0;
+    const room = this._chat?.store.room(this._room?.roomId ?? '');
+    const count = unread ? `(${badge(unread)}) ` : '';
+    document.title = `${count}${room ? `${room.name} · ` : ''}OpenMeet chat`;
+  }
+
+  /** @param {ConnectionState} state */
+  _onConnection(state) {
+    this._banner?.show(state, {
+      tryNow: () => this._chat?.stream.tryNow(),
+      signIn: () => void this._signOut(),
+    });
+    if (!this._light) return;
+    this._light.dataset.phase = state.phase;
+    this._light.title = state.phase === 'live' ? 'Connected' : 'Not connected';
+  }
+
+  /** @param {Entry} entry */
+  _onArrival(entry) {
+    if (this._room?.roomId !== entry.room_id) return;
+    const line = preview(entry, () => entry.sender.name, true);
+    this._announcer?.tell(entry.event_id, line);
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {string} name
+   */
+  _onRemoved(roomId, name) {
+    if (this._room?.roomId !== roomId) return;
+    history.replaceState(null, '', formatRoute({ ...parseRoute(location.hash), room: null }));
+    this._show(null, `You are no longer in ${name || 'this room'}.`);
+  }
+}
+
+customElements.define('om-app', OmApp);

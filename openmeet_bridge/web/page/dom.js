@@ -1,0 +1,95 @@
+/**
+ * @typedef {Node | string | null | undefined | false} Child
+ *
+ * @typedef {Record<string, string | number | boolean | null | undefined
+ *   | ((event: any) => void)>} Attributes
+ */
+
+/**
+ * Makes an element. Text only ever becomes text nodes, so nothing in it can turn into markup.
+ *
+ * @template {keyof HTMLElementTagNameMap} T
+ * @param {T} tag
+ * @param {Attributes} [attributes] A function is a listener: `onclick`.
+ * @param {...Child} children
+ * @returns {HTMLElementTagNameMap[T]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'function') element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== false && value !== null && value !== undefined) {
+      element.setAttribute(name, String(value));
+    }
+  }
+  element.append(...present(children));
+  return element;
+}
+
+/**
+ * @param {Child[]} children
+ * @returns {Array<Node | string>}
+ */
+export function present(children) {
+  /** @type {Array<Node | string>} */
+  const kept = [];
+  for (const child of children) if (child) kept.push(child);
+  return kept;
+}
+
+/**
+ * @param {string} words Read by a screen reader, not shown.
+ */
+export function hidden(words) {
+  return h('span', { class: 'visually-hidden' }, words);
+}
+
+/**
+ * Makes the children of `parent` equal to the rows, keeping elements whose row is the same: focus,
+ * selection and scroll position survive.
+ *
+ * @template {{key: string}} Row
+ * @param {Element} parent
+ * @param {Row[]} rows
+ * @param {(row: Row) => HTMLElement} make
+ */
+export function reconcile(parent, rows, make) {
+  const wanted = new Set(rows.map((row) => row.key));
+  /** @type {Map<string, HTMLElement>} */
+  const known = new Map();
+  for (const child of /** @type {HTMLElement[]} */ ([...parent.children])) {
+    const key = child.dataset.key ?? '';
+    if (wanted.has(key)) known.set(key, child);
+    else child.remove();
+  }
+  let next = parent.firstElementChild;
+  for (const row of rows) {
+    const old = known.get(row.key);
+    const element = current(old, row, make);
+    if (old && next === old) next = element;
+    if (element === next) next = element.nextElementSibling;
+    else parent.insertBefore(element, next);
+  }
+}
+
+/**
+ * @template {{key: string}} Row
+ * @param {HTMLElement | undefined} old
+ * @param {Row} row
+ * @param {(row: Row) => HTMLElement} make
+ * @returns {HTMLElement}
+ */
+function current(old, row, make) {
+  const version = JSON.stringify(row);
+  if (old && old.dataset.version === version) return old;
+  const element = make(row);
+  element.dataset.key = row.key;
+  element.dataset.version = version;
+  if (old) {
+    const focused = old.contains(document.activeElement);
+    old.replaceWith(element);
+    if (focused) element.querySelector('button')?.focus();
+  }
+  return element;
+}

@@ -1,0 +1,90 @@
+const DAY_MS = 86_400_000;
+
+/**
+ * @param {string} name
+ * @returns {string} At most two letters that stand for a name.
+ */
+export function initials(name) {
+  const words = name.replace(/[^\p{L}\p{N}\s]/gu, ' ').trim().split(/\s+/u).filter(Boolean);
+  const chosen = words.length > 1 ? [words[0], words[words.length - 1]] : words;
+  const letters = chosen.map((word) => [...word][0] ?? '').join('');
+  return letters.toLocaleUpperCase() || '?';
+}
+
+/**
+ * @param {string} id
+ * @param {number} count
+ * @returns {number} From 0 up to `count`, always the same for the same id.
+ */
+export function hue(id, count) {
+  let hash = 7;
+  for (const letter of id) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) % 1_000_003;
+  return hash % count;
+}
+
+/** @param {number} time */
+export function clock(time) {
+  return new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' }).format(time);
+}
+
+/** @param {number} time */
+export function fullTime(time) {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' }).format(time);
+}
+
+/**
+ * @param {number} time
+ * @returns {string} The same for two times of the same local day.
+ */
+export function dayKey(time) {
+  const date = new Date(time);
+  return `${date.getFullYear()}-${date.getMonth() + 1}-${date.getDate()}`;
+}
+
+/**
+ * @param {number} time
+ * @param {number} now
+ */
+export function dayLabel(time, now) {
+  if (dayKey(time) === dayKey(now)) return 'Today';
+  if (dayKey(time) === dayKey(now - DAY_MS)) return 'Yesterday';
+  const sameYear = new Date(time).getFullYear() === new Date(now).getFullYear();
+  /** @type {Intl.DateTimeFormatOptions} */
+  const shape = { weekday: 'long', day: 'numeric', month: 'long' };
+  if (!sameYear) shape.year = 'numeric';
+  return new Intl.DateTimeFormat(undefined, shape).format(time);
+}
+
+/**
+ * @param {number} time
+ * @param {number} now
+ * @returns {string} As short as the room list needs it.
+ */
+export function shortTime(time, now) {
+  if (dayKey(time) === dayKey(now)) return clock(time);
+  if (dayKey(time) === dayKey(now - DAY_MS)) return 'Yesterday';
+  if (now - time < 6 * DAY_MS) {
+    return new Intl.DateTimeFormat(undefined, { weekday: 'short' }).format(time);
+  }
+  return new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' }).format(time);
+}
+
+/** @param {string[]} names */
+export function list(names) {
+  return new Intl.ListFormat('en', { type: 'conjunction' }).format(names);
+}
+
+/**
+ * @param {string[]} names
+ * @returns {string} What the line below the timeline says.
+ */
+export function typingLine(names) {
+  if (!names.length) return '';
+  if (names.length > 3) return `${names.length} people are typing`;
+  return `${list(names)} ${names.length === 1 ? 'is' : 'are'} typing`;
+}
+
+/** @param {number} count */
+export function badge(count) {
+  return count > 99 ? '99+' : String(count);
+}

@@ -1,0 +1,427 @@
+"""The page in a real browser, against the fake server: what a person sees, does and hears."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.browser.chromium import launch
+from tests.web.fake_server import running
+
+pytestmark = pytest.mark.browser
+
+WIDE = {"width": 1280, "height": 800}
+PHONE = {"width": 360, "height": 740}
+
+
+class Stage:
+    """A fake server, and windows of several people."""
+
+    def __init__(self, base: str, browser: Browser) -> None:
+        """`base` is the address of the server."""
+        self.base = base
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.problems: list[str] = []
+
+    def control(self, name: str, **arguments: Any) -> Any:
+        """Pulls a string of the fake server."""
+        data = json.dumps(arguments).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(  # noqa: S310 - our own server
+            f"{self.base}/control/{name}", data=data, headers=headers
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def window(self, slug: str | None, room: str | None = None, **options: Any) -> Page:
+        """A window of its own, as that user, with that room open."""
+        context = self._browser.new_context(
+            **{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce", **options}
+        )
+        context.set_default_timeout(10_000)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", lambda message: self._hear(message.type, message.text))
+        user = f"user=cyclists/{slug}" if slug else ""
+        place = f"&room=%21{room}" if room else ""
+        page.goto(f"{self.base}/#{user}{place}")
+        if slug:
+            expect(page.get_by_title("Connected", exact=True)).to_be_visible()
+        if room:
+            expect(page.locator(".message").last).to_be_visible()
+        return page
+
+    def _hear(self, kind: str, text: str) -> None:
+        # Refused requests are a part of some tests; a violated policy is never.
+        if kind == "error" and "Failed to load resource" not in text and "WebSocket" not in text:
+            self.problems.append(text)
+
+    def close(self) -> None:
+        """Closes all windows."""
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests here."""
+    with sync_playwright() as playwright:
+        found = launch(playwright)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def stage(browser: Browser) -> Iterator[Stage]:
+    """A fresh server; at the end no script may have failed."""
+    with running() as base:
+        made = Stage(base, browser)
+        yield made
+        made.close()
+        assert made.problems == []
+
+
+def composer(page: Page) -> Any:
+    """Where one writes."""
+    return page.get_by_role("textbox", name=re.compile("^Message to"))
+
+
+def say(page: Page, words: str) -> None:
+    """Writes and sends."""
+    composer(page).fill(words)
+    composer(page).press("Enter")
+
+
+def room_link(page: Page, name: str) -> Any:
+    """A room in the list, by its exact name."""
+    exact = page.locator(".room__name").get_by_text(name, exact=True)
+    return page.locator("om-room-list a").filter(has=exact)
+
+
+def texts(page: Page) -> list[str]:
+    """What is on the timeline."""
+    return page.locator(".message__text").all_inner_texts()
+
+
+def at_end(page: Page) -> bool:
+    """Whether the newest message is in view."""
+    script = "e => e.scrollHeight - e.scrollTop - e.clientHeight < 48"
+    return bool(page.locator(".timeline__scroller").evaluate(script))
+
+
+def test_two_people_talk(stage: Stage) -> None:
+    """Choosing a user by click, writing, seeing it arrive, typing and read marks."""
+    ann = stage.window(None)
+    ann.get_by_role("button", name="Ann Lindqvist").click()
+    room_link(ann, "Ben Okafor").click()
+    ben = stage.window("ben", "ann-ben")
+
+    composer(ann).press_sequentially("Hi B")
+    expect(ben.get_by_text("Ann Lindqvist is typing")).to_be_visible()
+    say(ann, "Hi Ben!\nSee https://a.example/x.")
+    expect(ben.locator(".message").last).to_contain_text("Hi Ben!")
+    expect(ben.get_by_text("Ann Lindqvist is typing")).to_be_hidden()
+    link = ben.get_by_role("link", name="https://a.example/x", exact=True)
+    assert link.get_attribute("rel") == "noopener noreferrer nofollow"
+    expect(ann.locator(".message").last.get_by_title("Read by Ben Okafor")).to_be_visible()
+    say(ben, "Hello Ann")
+    expect(ann.locator(".message").last).to_contain_text("Hello Ann")
+    assert texts(ann)[-2:] == texts(ben)[-2:]
+
+
+def test_no_token_is_kept_or_shown(stage: Stage) -> None:
+    """Not in an address, not in a storage; a reload still knows who we are."""
+    page = stage.window("ann", "sunday")
+    stored = page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}])")
+    assert "jwt" not in stored
+    page.reload()
+    expect(page.locator(".message").last).to_be_visible()
+    assert page.evaluate("document.cookie") == ""
+    say(page, "by the cookie")
+    expect(page.get_by_title("Sent").last).to_be_visible()
+    assert not [call for call in stage.control("calls") if "jwt" in call]
+
+
+def test_two_users_in_one_browser(stage: Stage) -> None:
+    """The cookie is shared by tabs; neither of them may speak as the other."""
+    ann = stage.window("ann", "ann-ben")
+    ben = ann.context.new_page()
+    ben.goto(f"{stage.base}/#user=cyclists/ben&room=%21ann-ben")
+    expect(ben.locator(".message").last).to_be_visible()
+    for page, words in ((ann, "I am Ann"), (ben, "I am Ben")):
+        say(page, words)
+        expect(page.locator(".message--mine").last).to_contain_text(words)
+    ann.reload()
+    say(ann, "still Ann")
+    expect(ben.locator(".message--theirs").last).to_contain_text("still Ann")
+
+
+def test_signing_out_leaves_nothing(stage: Stage) -> None:
+    """After signing out a reload asks who one is."""
+    page = stage.window("ann", "sunday")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("button", name="Ben Okafor")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="Ben Okafor")).to_be_visible()
+
+
+def test_without_a_demo_a_token_is_asked_for(stage: Stage) -> None:
+    """A wrong one is refused with its reason, a right one opens the chat."""
+    stage.control("set", demo=False)
+    page = stage.window(None)
+    page.get_by_label("Access token").fill("nonsense")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("This token is not known.")
+    page.get_by_label("Access token").fill("jwt-dev")
+    page.get_by_label("Community").fill("cyclists")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Dev Patel", exact=True)).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Dev Patel", exact=True)).to_be_visible()
+
+
+def test_unread_counts_line_and_title(stage: Stage) -> None:
+    """Counted while elsewhere, marked by a line, and gone once it was seen."""
+    page = stage.window("ann", "ann-ben")
+    expect(page).to_have_title("(4) Ben Okafor · OpenMeet chat")
+    stage.control("say", room_id="!dawn-ride", slug="chi", body="Coffee too!")
+    expect(page).to_have_title("(5) Ben Okafor · OpenMeet chat")
+    link = room_link(page, "Dawn ride to the lighthouse")
+    expect(link).to_contain_text("3 unread")
+    link.click()
+    expect(page.get_by_text("New messages", exact=True)).to_be_visible()
+    expect(link).not_to_contain_text("unread")
+    expect(page).to_have_title("(2) Dawn ride to the lighthouse · OpenMeet chat")
+
+
+def test_older_messages_come_without_a_jump(stage: Stage) -> None:
+    """The row in view stays where it is; the pill leads back."""
+    page = stage.window("ann", "repair")
+    scroller = page.locator(".timeline__scroller")
+    row = page.locator(".message").first
+    key = row.get_attribute("data-key")
+    scroller.evaluate("e => { e.scrollTop = 100 }")
+    before = page.locator(f'[data-key="{key}"]').bounding_box()
+    expect(page.get_by_text("Message 70:").first).to_be_attached()
+    after = page.locator(f'[data-key="{key}"]').bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(before["y"] - after["y"]) < 2
+    stage.control("say", room_id="!repair", slug="ben", body="down here")
+    page.get_by_role("button", name="1 new").click()
+    expect(page.locator(".message__text").last).to_have_text("down here")
+    expect(page.locator(".message").last).to_be_in_viewport()
+    assert at_end(page)
+
+
+def test_all_of_a_long_history_can_be_read(stage: Stage) -> None:
+    """Page by page to the very first message, each of them once."""
+    page = stage.window("ann", "repair")
+    for _ in range(12):
+        page.locator(".timeline__scroller").evaluate("e => { e.scrollTop = 0 }")
+        page.wait_for_timeout(150)
+    numbers = [text.split(":")[0] for text in texts(page)]
+    assert numbers == [f"Message {number}" for number in range(160)]
+    expect(page.get_by_role("button", name="Load older")).to_be_hidden()
+
+
+def test_a_lost_connection_is_said_and_made_good(stage: Stage) -> None:
+    """Banner, writing meanwhile, and afterwards each message once."""
+    page = stage.window("ann", "ann-ben")
+    stage.control("set", refuse_streams=True)
+    stage.control("drop")
+    banner = page.locator("om-connection")
+    expect(banner).to_contain_text("Connection lost.")
+    expect(banner).to_contain_text(re.compile(r"Next try in \d+ s"))
+    stage.control("say", room_id="!ann-ben", slug="ben", body="while you were away")
+    stage.control("fail_send", status=503, errcode="ORG_OPENMEET_UNAVAILABLE", message="Away.")
+    say(page, "written meanwhile")
+    expect(page.get_by_text("It is tried again.")).to_be_visible()
+    stage.control("set", refuse_streams=False)
+    banner.get_by_role("button", name="Try now").click()
+    expect(banner).to_be_hidden()
+    expect(page.locator(".message--mine").last.get_by_title("Sent")).to_be_visible()
+    assert texts(page)[-2:] == ["while you were away", "written meanwhile"]
+    assert stage.control("bodies", room_id="!ann-ben").count("written meanwhile") == 1
+
+
+def test_server_sent_events_where_websockets_are_blocked(stage: Stage) -> None:
+    """The fallback is live as well."""
+    stage.control("set", refuse_ws=True)
+    page = stage.window("ann", "ann-ben")
+    stage.control("say", room_id="!ann-ben", slug="ben", body="over events")
+    expect(page.get_by_text("over events").last).to_be_visible()
+    assert [call for call in stage.control("calls") if "/api/v1/stream?" in call]
+
+
+def test_a_silent_connection_is_noticed(stage: Stage) -> None:
+    """Open, but nothing comes: the page says so instead of pretending."""
+    stage.control("set", heartbeat_ms=1000)
+    page = stage.window("ann", "ann-ben")
+    stage.control("set", silent=True, refuse_streams=True)
+    expect(page.locator("om-connection")).to_contain_text("Connection lost.")
+
+
+def test_an_ended_session_is_said(stage: Stage) -> None:
+    """No endless reconnecting when the server will not have us."""
+    page = stage.window("ann", "ann-ben")
+    bye = {"type": "bye", "data": {"reason": "too_many_streams", "reconnect": False}}
+    stage.control("frame", slug="ann", frame=bye)
+    banner = page.locator("om-connection")
+    expect(banner).to_contain_text("open in too many places")
+    banner.get_by_role("button", name="Sign in again").click()
+    expect(page.get_by_role("button", name="Ben Okafor")).to_be_visible()
+
+
+def test_a_refused_message_keeps_its_reason_and_words(stage: Stage) -> None:
+    """Retry sends it, discard forgets it."""
+    page = stage.window("ann", "ann-ben")
+    for words in ("first", "second"):
+        stage.control("fail_send", status=403, errcode="M_FORBIDDEN", message="You are muted.")
+        say(page, words)
+        expect(page.get_by_text("Not sent. You are muted.").last).to_be_visible()
+    page.get_by_role("button", name="Discard").last.click()
+    page.get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("Not sent.")).to_have_count(0)
+    assert texts(page)[-1] == "first"
+    assert stage.control("bodies", room_id="!ann-ben")[-1] == "first"
+
+
+def test_reset_begins_anew(stage: Stage) -> None:
+    """The same messages, each once."""
+    page = stage.window("ann", "sunday")
+    before = texts(page)
+    stage.control("reset")
+    stage.control("say", room_id="!sunday", slug="ben", body="after it")
+    expect(page.locator(".message").last).to_contain_text("after it")
+    assert texts(page) == [*before, "after it"]
+
+
+def test_hostile_text_stays_text(stage: Stage) -> None:
+    """Markup in names, texts and state is shown, not run."""
+    evil = "<img src=x onerror=\"document.title='owned'\"><script>1</script>"
+    page = stage.window("ann", "sunday")
+    stage.control("say", room_id="!sunday", slug="ben", body=evil)
+    expect(page.locator(".message__text").last).to_have_text(evil)
+    topic = {"type": "m.room.topic", "content": {"topic": evil}, "state_key": ""}
+    stage.control("entry", room_id="!sunday", slug="ben", **topic)
+    expect(page.locator(".system").last).to_contain_text("<script>")
+    for content in ({}, {"body": 7}, {"body": ["x"]}, {"body": "a", "msgtype": 3}):
+        stage.control(
+            "entry", room_id="!sunday", slug="ben", type="m.room.message", content=content
+        )
+    stage.control("say", room_id="!sunday", slug="ben", body="\u202eabc " + "x" * 5000)
+    expect(page.locator(".message__text").last).to_contain_text("xxxx")
+    wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    assert not wide
+    assert page.locator(".message__text img").count() == 0
+
+
+def test_redaction_and_system_lines(stage: Stage) -> None:
+    """A deleted message goes blank; somebody who comes in gets a line."""
+    page = stage.window("ann", "ann-ben")
+    said = stage.control("say", room_id="!ann-ben", slug="ben", body="oops")
+    expect(page.locator(".message").last).to_contain_text("oops")
+    redaction = {"type": "m.room.redaction", "content": {"redacts": said["event_id"]}}
+    stage.control("entry", room_id="!ann-ben", slug="ben", **redaction)
+    expect(page.locator(".message").last).to_contain_text("This message was deleted.")
+    join = {"membership": "join", "displayname": "Chi"}
+    member = {"type": "m.room.member", "content": join, "state_key": "@c:x"}
+    stage.control("entry", room_id="!ann-ben", slug="ben", **member)
+    expect(page.get_by_text("Chi joined")).to_be_visible()
+
+
+def test_a_screen_reader_hears_new_messages_once(stage: Stage) -> None:
+    """Not the history, not one's own, not the same one twice."""
+    page = stage.window("ann", "ann-ben")
+    log = page.get_by_role("log")
+    expect(log).to_have_text("")
+    said = stage.control("say", room_id="!ann-ben", slug="ben", body="listen")
+    expect(log).to_have_text("Ben Okafor: listen")
+    stage.control("frame", slug="ann", frame={"type": "timeline", "data": said})
+    say(page, "mine")
+    expect(page.locator(".message").last).to_contain_text("mine")
+    stage.control("reset")
+    page.wait_for_timeout(300)
+    expect(log).to_have_text("Ben Okafor: listen")
+
+
+def test_the_keyboard_is_enough(stage: Stage) -> None:
+    """Roving rooms, Enter opens, Escape leads back, the skip link leads to the composer."""
+    page = stage.window("ann")
+    room_link(page, "Sunday Cyclists").focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("End")
+    expect(room_link(page, "Ben Okafor")).to_be_focused()
+    assert page.locator('om-room-list a[tabindex="0"]').count() == 1
+    page.keyboard.press("Enter")
+    expect(composer(page)).to_be_focused()
+    page.keyboard.type("one")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("two")
+    page.keyboard.press("Enter")
+    expect(page.locator(".message__text").last).to_have_text("one\ntwo")
+    page.keyboard.press("Escape")
+    expect(room_link(page, "Ben Okafor")).to_be_focused()
+    page.reload()
+    expect(page.locator(".message").last).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the messages")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(composer(page)).to_be_focused()
+    assert "room=" in page.url
+
+
+def test_a_phone_shows_one_view_at_a_time(stage: Stage) -> None:
+    """List, room, back; also by the browser's own back button."""
+    page = stage.window("ann", viewport=PHONE, has_touch=True, is_mobile=True)
+    expect(composer(page)).to_be_hidden()
+    room_link(page, "Ben Okafor").tap()
+    expect(composer(page)).to_be_visible()
+    expect(page.get_by_role("navigation", name="Rooms")).to_be_hidden()
+    page.get_by_role("button", name="Back to the rooms").tap()
+    expect(room_link(page, "Ben Okafor")).to_be_focused()
+    room_link(page, "Sunday Cyclists").tap()
+    expect(composer(page)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("navigation", name="Rooms")).to_be_visible()
+    page.set_viewport_size({"width": 320, "height": 560})
+    room_link(page, "Sunday Cyclists").tap()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_a_room_one_may_only_read(stage: Stage) -> None:
+    """It says so instead of offering a field."""
+    page = stage.window("ann", "news")
+    expect(page.get_by_text("You can read this room, but not write in it.")).to_be_visible()
+    expect(composer(page)).to_have_count(0)
+
+
+def test_drafts_and_length(stage: Stage) -> None:
+    """A draft stays with its room; too long a message is not sent."""
+    page = stage.window("ann", "ann-ben")
+    composer(page).fill("half a thought")
+    room_link(page, "Sunday Cyclists").click()
+    expect(composer(page)).to_have_value("")
+    room_link(page, "Ben Okafor").click()
+    expect(composer(page)).to_have_value("half a thought")
+    composer(page).fill("ä" * 16_385)
+    expect(page.get_by_role("alert")).to_contain_text("too long by 2 bytes")
+    expect(page.get_by_role("button", name="Send")).to_be_disabled()
+
+
+def test_put_out_of_a_room(stage: Stage) -> None:
+    """The room closes with a word about it."""
+    page = stage.window("ann", "ann-ben")
+    data = {"room_id": "!ann-ben", "reason": "removed"}
+    stage.control("frame", slug="ann", frame={"type": "room.removed", "data": data})
+    expect(page.get_by_text("You are no longer in Ben Okafor.")).to_be_visible()
+    expect(room_link(page, "Ben Okafor")).to_have_count(0)

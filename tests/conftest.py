@@ -1,0 +1,119 @@
+"""Servers for tests: one PostgreSQL and one Synapse a session, a database and a client a test.
+
+They start only when a test asks for them. Fixtures that live longer than a test are synchronous
+on purpose: an asynchronous one would tie its resources to one event loop, and each test has its
+own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from openmeet_bridge.demo.synapse import HOST, SynapseProcess, free_port
+from openmeet_bridge.matrix.homeserver import Homeserver
+from openmeet_bridge.matrix.registration import Registration, generate
+from openmeet_bridge.storage.embedded import EmbeddedPostgres
+
+from .support.databases import Databases
+
+SERVER_NAME = "localhost"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A running PostgreSQL; careless about power cuts, to be quick."""
+    quick = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+    with EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), settings=quick) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: EmbeddedPostgres) -> Databases:
+    """Makes databases on the session's PostgreSQL."""
+    return Databases(postgres)
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """Address of a fresh, migrated database."""
+    dsn = databases.create()
+    yield dsn
+    databases.drop(dsn)
+
+
+@pytest.fixture
+def empty_database_url(databases: Databases) -> Iterator[str]:
+    """Address of a fresh database without tables."""
+    dsn = databases.create_empty()
+    yield dsn
+    databases.drop(dsn)
+
+
+@pytest.fixture(scope="session")
+def bridge_port() -> int:
+    """Where Synapse sends transactions: the port each test's own bridge listens on."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def registration(bridge_port: int) -> Registration:
+    """The registration that the session's Synapse has loaded."""
+    return generate(SERVER_NAME, f"http://{HOST}:{bridge_port}")
+
+
+@pytest.fixture(scope="session")
+def registration_file(registration: Registration, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The registration as a file."""
+    path = tmp_path_factory.mktemp("registration") / "registration.yaml"
+    path.write_text(registration.dump())
+    return path
+
+
+@pytest.fixture(scope="session")
+def session_synapse(
+    registration_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SynapseProcess]:
+    """The session's Synapse; tests want :func:`synapse`."""
+    synapse = SynapseProcess(
+        tmp_path_factory.mktemp("synapse"),
+        port=free_port(),
+        registrations=[registration_file],
+        server_name=SERVER_NAME,
+        relaxed=True,
+    )
+    with synapse:
+        yield synapse
+
+
+@pytest.fixture
+def synapse(session_synapse: SynapseProcess) -> Iterator[SynapseProcess]:
+    """A running Synapse, which a test may pause, kill and restart.
+
+    All tests share it, so use fresh rooms and names. What Synapse could not deliver while no
+    bridge listened comes to the next test's bridge: expect events of strange rooms.
+    """
+    if session_synapse.pid is None:
+        session_synapse.start()
+    yield session_synapse
+    if session_synapse.pid is None:
+        session_synapse.start()
+    session_synapse.resume()
+
+
+@pytest.fixture
+async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client session of the test's own loop."""
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def homeserver(
+    synapse: SynapseProcess, http_session: aiohttp.ClientSession, registration: Registration
+) -> Homeserver:
+    """The real homeserver, as the application service sees it."""
+    return Homeserver(http_session, synapse.base_url, registration.as_token)
