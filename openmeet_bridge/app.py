@@ -66,10 +66,10 @@ def serve(config: Config) -> int:
         Unavailable: The database does not answer.
     """
     setup_logging(config.logging.level, as_json=config.logging.format == "json")
-    return _run(_serve(config))
+    return run_loop(_serve(config))
 
 
-def _run(work: Coroutine[Any, Any, int]) -> int:
+def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop where it is installed (extra ``speed``), else on asyncio's own loop."""
     try:
         import uvloop

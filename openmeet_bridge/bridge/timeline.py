@@ -55,7 +55,7 @@ class Timeline:
         """Return the rooms in which somebody is, and the place in the log where that was true."""
         async with self._database.snapshot() as connection:
             head = await event_log.head(connection)
-            listed = await room_list.rooms_of(connection, tenant, mxid)
+            listed = await room_list.rooms_of(connection, tenant, mxid, self._naming.bot)
             result = await self._with_last(connection, tenant, mxid, listed)
         result.sort(key=lambda one: one.last.timestamp if one.last else 0, reverse=True)
         return result, Cursor(head.epoch, head.position)
@@ -67,7 +67,7 @@ class Timeline:
             NotFound: They are in no such room.
         """
         async with self._database.connection() as connection:
-            listed = await room_list.rooms_of(connection, tenant, mxid, room_id)
+            listed = await room_list.rooms_of(connection, tenant, mxid, self._naming.bot, room_id)
             if not listed:
                 raise NotFound("You are in no such room.")
             return (await self._with_last(connection, tenant, mxid, listed))[0]

@@ -50,7 +50,8 @@ class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     content: msgspec.Raw
     state_key: str | None = None
     redacts: EventId | None = None
-    unsigned: msgspec.Raw | None = None
+    unsigned: msgspec.Raw = msgspec.Raw()
+    """Empty where there is none: msgspec knows no optional raw field."""
 
     @property
     def is_state(self) -> bool:
@@ -178,4 +179,4 @@ def is_counted(event: Event) -> bool:
 
 def is_soft_failed(event: Event) -> bool:
     """Whether the homeserver marked the event as one that clients must not see."""
-    return event.unsigned is not None and b"io.element.synapse.soft_failed" in bytes(event.unsigned)
+    return b"io.element.synapse.soft_failed" in bytes(event.unsigned)

@@ -91,7 +91,7 @@ class EmbeddedPostgres:
         """
         if self._sockets is None:
             raise EmbeddedPostgresError("the embedded PostgreSQL is not started")
-        return f"postgresql://{NAME}@/{quote(database)}?host={quote(str(self._sockets))}"
+        return _address(self._sockets, database)
 
     @property
     def pid(self) -> int | None:
@@ -194,6 +194,32 @@ class EmbeddedPostgres:
         settings = {**self._settings, "unix_socket_directories": str(self._sockets)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         return [str(binaries / "postgres"), "-D", str(self._cluster), *options]
+
+
+def running_dsn(data_dir: Path) -> str | None:
+    """Address of the bridge's database on a server that another process runs.
+
+    Args:
+        data_dir: The data of that process, as :class:`EmbeddedPostgres` has it.
+
+    Returns:
+        None when no server runs on this data.
+
+    Raises:
+        EmbeddedPostgresError: The data belongs to somebody else.
+    """
+    try:
+        lines = _postmaster(data_dir.resolve() / "postgres")
+    except PermissionError as error:
+        text = f"{data_dir} belongs to another user: run this as the one who runs the bridge"
+        raise EmbeddedPostgresError(text) from error
+    if len(lines) < 8 or lines[7] != "ready" or not _is_postgres(int(lines[0]), lines[1]):
+        return None
+    return _address(Path(lines[4]), NAME)
+
+
+def _address(sockets: Path, database: str) -> str:
+    return f"postgresql://{NAME}@/{quote(database)}?host={quote(str(sockets))}"
 
 
 def _binaries() -> Path:

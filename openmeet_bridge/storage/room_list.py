@@ -51,14 +51,22 @@ class RoomReceipt:
 
 
 async def rooms_of(
-    connection: Connection, tenant: TenantId, mxid: Mxid, room_id: RoomId | None = None
+    connection: Connection,
+    tenant: TenantId,
+    mxid: Mxid,
+    bot: Mxid,
+    room_id: RoomId | None = None,
 ) -> list[ListedRoom]:
-    """Return the rooms of a tenant in which somebody is now, or the one asked for."""
+    """Return the rooms of a tenant in which somebody is now, or the one asked for.
+
+    A direct chat has the name and the picture of the other one. The bot is not counted.
+    """
     rows = await connection.fetch(
         """
         SELECT portal.room_id, portal.kind, portal.slug,
-               coalesce(wanted.name, portal.slug) AS name, coalesce(wanted.topic, '') AS topic,
-               wanted.avatar_url, wanted.url, count_members.n AS member_count,
+               coalesce(other.name, wanted.name, portal.slug) AS name,
+               coalesce(wanted.topic, '') AS topic,
+               coalesce(other.avatar_url, wanted.avatar_url) AS avatar_url, wanted.url, count_members.n AS member_count,
                mark.sort_key AS read_key, unread.n AS unread_count, levels.content AS power_levels
         FROM room_member AS mine
         JOIN portal USING (room_id)
@@ -69,9 +77,19 @@ async def rooms_of(
         LEFT JOIN room_state AS levels
                ON levels.room_id = mine.room_id AND levels.type = 'm.room.power_levels'
                   AND levels.state_key = ''
+        LEFT JOIN LATERAL (
+            SELECT directory_user.name, directory_user.avatar_url
+            FROM directory_member AS pair
+            JOIN directory_user
+                 ON directory_user.tenant = pair.tenant AND directory_user.slug = pair.user_slug
+            WHERE portal.kind = 'direct' AND pair.tenant = portal.tenant AND pair.kind = 'direct'
+                  AND pair.slug = portal.slug
+                  AND pair.user_slug <> (SELECT slug FROM ghost WHERE ghost.mxid = $2)
+        ) AS other ON true
         CROSS JOIN LATERAL (
-            SELECT count(*) AS n FROM room_member AS other
-            WHERE other.room_id = mine.room_id AND other.membership = 'join'
+            SELECT count(*) AS n FROM room_member AS someone
+            WHERE someone.room_id = mine.room_id AND someone.membership = 'join'
+                  AND someone.mxid <> $5
         ) AS count_members
         CROSS JOIN LATERAL (
             SELECT count(*) AS n FROM (
@@ -89,6 +107,7 @@ async def rooms_of(
         mxid,
         room_id,
         UNREAD_CAP,
+        bot,
     )
     return [ListedRoom(**{**dict(row), "kind": PortalKind(row["kind"])}) for row in rows]
 

@@ -30,6 +30,8 @@ export class OmApp extends HTMLElement {
     this._drafts = new Map();
     /** @type {OmRoom | null} */
     this._room = null;
+    /** @type {string | null} The room whose place in the list gets the focus on the way back. */
+    this._returnTo = null;
     this._roomsPainter = new Painter(() => this._onRooms());
     this._roomPainter = new Painter(() => this._room?.render());
   }
@@ -206,6 +208,8 @@ export class OmApp extends HTMLElement {
       this._room?.open(this._chat, room, { drafts: this._drafts, onBack: () => this._back() });
     }
     if (byHand) this._focusRoom();
+    if (!room && this._returnTo) this._list.focusRoom(this._returnTo);
+    this._returnTo = null;
     this._title();
   }
 
@@ -229,9 +233,11 @@ export class OmApp extends HTMLElement {
 
   _back() {
     const roomId = this._room?.roomId ?? null;
-    if (this._narrow) location.hash = formatRoute({ ...parseRoute(location.hash), room: null });
+    if (!this._narrow) return this._list?.focusRoom(roomId);
     // The list appears with the change of the address, which comes a moment later.
-    requestAnimationFrame(() => requestAnimationFrame(() => this._list?.focusRoom(roomId)));
+    this._returnTo = roomId;
+    location.hash = formatRoute({ ...parseRoute(location.hash), room: null });
+    return undefined;
   }
 
   /** @param {KeyboardEvent} event */

@@ -89,7 +89,7 @@ function current(old, row, make) {
   if (old) {
     const focused = old.contains(document.activeElement);
     old.replaceWith(element);
-    if (focused) element.querySelector('button')?.focus();
+    if (focused) /** @type {HTMLElement | null} */ (element.querySelector('a, button'))?.focus();
   }
   return element;
 }

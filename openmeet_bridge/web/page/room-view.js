@@ -36,7 +36,7 @@ export class OmRoom extends HTMLElement {
     this.roomId = room.room_id;
     this._shared = shared;
     this._timeline = this._makeTimeline(chat, room);
-    this._typing = h('p', { class: 'typing', role: 'status' });
+    this._typing = h('p', { class: 'typing' });
     this._head = h('header', { class: 'head' });
     this._foot = h('div', { class: 'foot' });
     this.replaceChildren(this._head, this._timeline, this._typing, this._foot);
