@@ -21,6 +21,7 @@ from .api.transactions import Transactions
 from .bridge.directory import Directory
 from .bridge.ephemeral import EphemeralEvents
 from .bridge.ghosts import Ghosts
+from .bridge.identity import Identity
 from .bridge.ingest import Ingest
 from .bridge.inquiries import Inquiries
 from .bridge.portals import Portals
@@ -221,8 +222,9 @@ class Bridge:
             verifier = JoseVerifier(self._tenants, self._http)
         except ValueError as error:
             raise ConfigError("configuration", None, "tenants", str(error)) from error
+        self._identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
         self._sessions = Sessions(
-            database,
+            self._identity,
             self._tenants,
             verifier,
             self._naming,
@@ -314,7 +316,7 @@ class Bridge:
             (docs_page.ENDPOINTS, docs_page.DocumentationApi(openapi.assemble())),
         ]
         if config.web.demo_login:
-            surfaces.append((demo.ENDPOINTS, demo.Demo(self._database, self._tenants)))
+            surfaces.append((demo.ENDPOINTS, demo.Demo(self._identity, self._tenants)))
         for table, surface in surfaces:
             register(
                 app, table, authenticators, surface=surface, body_limit=config.limits.request_bytes
@@ -325,13 +327,12 @@ class Bridge:
 
     def _client(self) -> client.Client:
         return client.Client(
-            self._database,
+            self._identity,
             self._sessions,
             self._timeline,
             self._sending,
             self._receipts,
             self._typing,
-            ticket_lifetime=self._config.limits.ticket_lifetime,
             secure_cookie=self._config.public_base.startswith("https:"),
         )
 

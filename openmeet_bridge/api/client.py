@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -10,8 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from ..bridge.identity import Identity
 from ..bridge.receipts import Receipts
-from ..bridge.sending import Sending
+from ..bridge.sending import Outcome, Sending
 from ..bridge.timeline import ListedWithLast, Timeline
 from ..bridge.typing import Typing
 from ..core.cursor import order_text
@@ -27,10 +27,6 @@ from ..core.errors import (
     UnknownToken,
 )
 from ..core.ids import ClientTxnId, EventId, Mxid, PortalKind, RoomId, TenantId, UserSlug
-from ..storage import tickets
-from ..storage.database import Database
-from ..storage.outbox import Message
-from ..storage.tickets import Ticket
 from .endpoint import Call, Endpoints, Reply
 from .sessions import COOKIE, Session, Sessions
 
@@ -181,37 +177,34 @@ class Client:
     """The handlers of the web API.
 
     Args:
-        database: For tickets.
+        identity: Issues tickets.
         sessions: Checks the token of a sign-in.
         timeline: Reads rooms.
         sending: Sends messages.
         receipts: Keeps read marks.
         typing: Passes typing notices on.
-        ticket_lifetime: Seconds for which a stream ticket is good.
         secure_cookie: Whether browsers may send the cookie over https only.
         now: Seconds since the epoch.
     """
 
     def __init__(
         self,
-        database: Database,
+        identity: Identity,
         sessions: Sessions,
         timeline: Timeline,
         sending: Sending,
         receipts: Receipts,
         typing: Typing,
         *,
-        ticket_lifetime: float,
         secure_cookie: bool,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        self._identity = identity
         self._sessions = sessions
         self._timeline = timeline
         self._sending = sending
         self._receipts = receipts
         self._typing = typing
-        self._ticket_lifetime = ticket_lifetime
         self._secure_cookie = secure_cookie
         self._now = now
 
@@ -307,7 +300,7 @@ class Client:
         reaches every reader, the sender included, by the stream.
         """
         caller = call.caller
-        message = await self._sending.submit(
+        outcome = await self._sending.submit(
             caller.tenant_id,
             caller.user.slug,
             caller.mxid,
@@ -315,9 +308,9 @@ class Client:
             ClientTxnId(call.path.client_txn_id),
             call.body.body,
         )
-        if message.state == "failed":
-            raise _refusal(message)
-        return Reply(200 if message.state == "sent" else 202, _status(message))
+        if outcome.state == "failed":
+            raise _refusal(outcome)
+        return Reply(200 if outcome.state == "sent" else 202, _status(outcome))
 
     @ENDPOINTS.get("/api/v1/rooms/{room_id}/messages/{client_txn_id}", errors=(NotFound,))
     async def send_status(self, call: Call[Session, MessagePath, None, None]) -> SendStatus:
@@ -356,11 +349,9 @@ class Client:
         For `EventSource` and `WebSocket`, which cannot send a header. It is good once, for some
         seconds, in place of a token that must not stand in an address.
         """
-        caller, secret = call.caller, secrets.token_urlsafe(32)
-        ticket = Ticket(caller.tenant_id, caller.user.slug, caller.expires_at_ms)
-        async with self._database.connection() as connection:
-            await tickets.put(connection, secret, ticket, self._ticket_lifetime)
-        return StreamTicket(secret, int(self._ticket_lifetime * 1000))
+        caller = call.caller
+        ticket = await self._identity.issue_ticket(caller.user, caller.expires_at_ms)
+        return StreamTicket(ticket, int(self._identity.ticket_lifetime * 1000))
 
     def _cookie(self, token: str, seconds: int) -> tuple[str, str]:
         secure = "; Secure" if self._secure_cookie else ""
@@ -388,17 +379,17 @@ def _room(listed: ListedWithLast) -> Room:
     )
 
 
-def _status(message: Message) -> SendStatus:
-    state = message.state
+def _status(outcome: Outcome) -> SendStatus:
+    state = outcome.state
     if state == "sent":
-        return SendStatus("sent", message.event_id)
+        return SendStatus("sent", outcome.event_id)
     if state == "failed":
-        return SendStatus("failed", errcode=message.errcode, error=message.error)
+        return SendStatus("failed", errcode=outcome.errcode, error=outcome.error)
     return SendStatus("pending")
 
 
-def _refusal(message: Message) -> BridgeError:
+def _refusal(outcome: Outcome) -> BridgeError:
     """Return the homeserver's final no as the answer to the one who wanted to send."""
-    text = f"The message was not sent: {message.error}"
-    status = {"M_FORBIDDEN": 403, "M_TOO_LARGE": 413}.get(message.errcode or "", 409)
-    return Conflict(text, errcode=message.errcode, status=status)
+    text = f"The message was not sent: {outcome.error}"
+    status = {"M_FORBIDDEN": 403, "M_TOO_LARGE": 413}.get(outcome.errcode or "", 409)
+    return Conflict(text, errcode=outcome.errcode, status=status)

@@ -7,11 +7,10 @@ from collections.abc import Callable
 
 import msgspec
 
+from ..bridge.identity import Identity
 from ..core.ids import TenantId, UserSlug
 from ..openmeet.signing import sign
 from ..openmeet.tenants import Tenants
-from ..storage import directory
-from ..storage.database import Database
 from .endpoint import Call, Endpoints
 
 ENDPOINTS = Endpoints(tag="Demonstration", auth="none")
@@ -40,15 +39,15 @@ class Demo:
     """The handler of the demo login.
 
     Args:
-        database: The directory.
+        identity: Knows the users.
         tenants: Their secrets.
         now: Seconds since the epoch.
     """
 
     def __init__(
-        self, database: Database, tenants: Tenants, *, now: Callable[[], float] = time.time
+        self, identity: Identity, tenants: Tenants, *, now: Callable[[], float] = time.time
     ) -> None:
-        self._database = database
+        self._identity = identity
         self._tenants = tenants
         self._now = now
 
@@ -56,21 +55,13 @@ class Demo:
     async def demo_users(self, call: Call[None, None, None, None]) -> DemoUsers:
         """Whom can I be? Only where the bridge runs as a demonstration."""
         users = []
-        async with self._database.connection() as connection:
-            for tenant in self._tenants:
-                secret = tenant.keys.secret
-                if secret is None:
+        for tenant in self._tenants:
+            if tenant.keys.secret is None:
+                continue
+            secret = tenant.keys.secret.decode()
+            for user in await self._identity.users(tenant.id, _MOST):
+                if user.openmeet_id is None:
                     continue
-                for user in await directory.users(connection, tenant.id, _MOST):
-                    if user.openmeet_id is None:
-                        continue
-                    token = sign(
-                        secret.decode(),
-                        tenant.id,
-                        user.openmeet_id,
-                        user.slug,
-                        self._now(),
-                        _LIFETIME,
-                    )
-                    users.append(DemoUser(tenant.id, tenant.name, user.slug, user.name, token))
+                token = sign(secret, tenant.id, user.openmeet_id, user.slug, self._now(), _LIFETIME)
+                users.append(DemoUser(tenant.id, tenant.name, user.slug, user.name, token))
         return DemoUsers(users)

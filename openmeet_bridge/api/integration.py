@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta
 
 from ..bridge.directory import Directory, Status
+from ..core.directory import Portal, User
 from ..core.errors import InvalidParam, NotFound
 from ..core.ids import PortalKind, PortalRef, RoomId, TenantId, UserSlug
 from ..core.naming import Naming, direct_slug
 from ..openmeet.tenants import Tenant
-from ..storage.directory import Portal, User
 from .endpoint import Call, Endpoints
 
 ENDPOINTS = Endpoints(tag="Integration", auth="service")

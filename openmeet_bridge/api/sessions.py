@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from ..bridge.identity import Identity
+from ..core.directory import User
 from ..core.entry import Person
 from ..core.errors import Forbidden, MissingToken, UnknownToken
 from ..core.ids import Mxid, TenantId
 from ..core.naming import Naming
 from ..openmeet.tenants import Tenant, Tenants
-from ..openmeet.tokens import Claims, TokenVerifier, unverified_tenant
-from ..storage import directory, tickets
-from ..storage.database import Database
-from ..storage.directory import User
+from ..openmeet.tokens import TokenVerifier, unverified_tenant
 
 COOKIE = "openmeet_token"
 TENANT_HEADER = "X-Tenant-Id"
@@ -56,7 +55,7 @@ class Sessions:
     """Tells who is calling.
 
     Args:
-        database: The directory, and the tickets.
+        identity: Finds the user behind a token or a ticket.
         tenants: All tenants.
         verifier: Checks tokens.
         naming: Names the ghosts.
@@ -65,13 +64,13 @@ class Sessions:
 
     def __init__(
         self,
-        database: Database,
+        identity: Identity,
         tenants: Tenants,
         verifier: TokenVerifier,
         naming: Naming,
         origins: frozenset[str] = frozenset(),
     ) -> None:
-        self._database = database
+        self._identity = identity
         self._tenants = tenants
         self._verifier = verifier
         self._naming = naming
@@ -111,32 +110,21 @@ class Sessions:
             raise UnknownToken(f"Name the tenant: header {TENANT_HEADER} or query {TENANT_QUERY}.")
         tenant = self._tenants.get(tenant_id)
         claims = await self._verifier.verify(token, tenant)
-        return self._session(tenant, await self._user(claims), claims.expires_at_ms)
-
-    async def _by_ticket(self, secret: str) -> Session:
-        async with self._database.connection() as connection:
-            ticket = await tickets.spend(connection, secret)
-            if ticket is None:
-                raise UnknownToken("The ticket is unknown, spent or expired: get a new one.")
-            user = await directory.user(connection, ticket.tenant, ticket.user_slug)
+        user = await self._identity.user(claims.tenant, claims.user_id, claims.slug)
         if user is None:
             raise _unknown_user()
-        return self._session(self._tenants.get(ticket.tenant), user, ticket.token_expires_at)
+        return self._session(tenant, user, claims.expires_at_ms)
+
+    async def _by_ticket(self, secret: str) -> Session:
+        spent = await self._identity.spend_ticket(secret)
+        if spent is None:
+            raise UnknownToken("The ticket is unknown, spent or expired: get a new one.")
+        user, expires_at_ms = spent
+        return self._session(self._tenants.get(user.tenant), user, expires_at_ms)
 
     def _session(self, tenant: Tenant, user: User, expires_at_ms: int) -> Session:
         mxid = self._naming.ghost(tenant.id, user.slug)
         return Session(tenant, user, mxid, expires_at_ms)
-
-    async def _user(self, claims: Claims) -> User:
-        async with self._database.connection() as connection:
-            user = await directory.user_by_openmeet_id(connection, claims.tenant, claims.user_id)
-            if user is None and claims.slug is not None:
-                by_slug = await directory.user(connection, claims.tenant, claims.slug)
-                # Only where OpenMeet has not told us the number yet: it is what identifies.
-                user = by_slug if by_slug is not None and by_slug.openmeet_id is None else None
-        if user is None or (claims.slug is not None and claims.slug != user.slug):
-            raise _unknown_user()
-        return user
 
     def _cookie(self, request: web.Request) -> str:
         token = request.cookies.get(COOKIE)

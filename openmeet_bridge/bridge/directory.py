@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ..core.directory import Portal, User
 from ..core.errors import InvalidParam, NotFound
 from ..core.ids import PortalKind, PortalRef, RoomId, TenantId, UserSlug
 from ..core.naming import Naming, direct_slug
 from ..storage import directory, jobs, rooms
 from ..storage.database import Connection, Database
-from ..storage.directory import Portal, User
 from .reconciler import USER
 
 

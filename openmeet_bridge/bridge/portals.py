@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from ..core.directory import Portal
 from ..core.events import CREATE, PORTAL_KEY, POWER_LEVELS
 from ..core.ids import Mxid, PortalKind, PortalRef, RoomId, UserSlug
 from ..core.naming import Naming
@@ -21,7 +22,6 @@ from ..matrix.errors import HomeserverUnavailable, Refused
 from ..matrix.homeserver import Homeserver
 from ..storage import directory, event_log, rooms
 from ..storage.database import Database
-from ..storage.directory import Portal
 from .ghosts import Ghosts
 
 log = structlog.get_logger(__name__)

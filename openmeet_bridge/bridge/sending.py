@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -55,6 +56,16 @@ class Limits(msgspec.Struct, frozen=True):
     wait: float = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a message stands: ``pending``, ``sent`` with its event, or ``failed`` with the reason."""
+
+    state: str
+    event_id: EventId | None
+    errcode: str | None
+    error: str | None
+
+
 class Sending:
     """Accepts messages and sends them.
 
@@ -93,7 +104,7 @@ class Sending:
         room_id: RoomId,
         client_txn_id: ClientTxnId,
         body: str,
-    ) -> Message:
+    ) -> Outcome:
         """Accept a text message, and wait a while for its event.
 
         Safe to repeat with the same id: the answer is the state of the one message.
@@ -118,12 +129,12 @@ class Sending:
         if message.room_id != room_id:
             raise NotFound("This message id was used for a message to another room.")
         if message.state == _PENDING:
-            message = await self._outcome(message)
-        return message
+            message = await self._settled(message)
+        return _outcome(message)
 
     async def status(
         self, tenant: TenantId, user_slug: UserSlug, room_id: RoomId, client_txn_id: ClientTxnId
-    ) -> Message:
+    ) -> Outcome:
         """Return how one of a user's messages stands.
 
         Raises:
@@ -133,7 +144,7 @@ class Sending:
             message = await outbox.get(connection, tenant, user_slug, client_txn_id)
         if message is None or message.room_id != room_id:
             raise NotFound("You have sent no message with this id to this room.")
-        return message
+        return _outcome(message)
 
     def confirmed(self, sent: Sequence[Sent]) -> None:
         """Note that messages came back as events; whoever waits for them is told."""
@@ -181,7 +192,7 @@ class Sending:
         if await outbox.pending_total(connection) >= self._limits.pending:
             raise LimitExceeded("Too many messages wait to be sent.", retry_after_ms=5000)
 
-    async def _outcome(self, message: Message) -> Message:
+    async def _settled(self, message: Message) -> Message:
         told = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(message.id, set()).add(told)
         self._wake(message.room_id)
@@ -314,6 +325,10 @@ class Sending:
         pause = _jittered(message.attempts)
         log.info("send.retry", room=message.room_id, error=str(error), seconds=round(pause, 2))
         return pause
+
+
+def _outcome(message: Message) -> Outcome:
+    return Outcome(message.state, message.event_id, message.errcode, message.error)
 
 
 def matrix_txn_id(message: Message) -> str:

@@ -18,7 +18,7 @@ from .running_bridge import WitnessError
 
 CHECKS: Final = ("ping", "alias", "typing")
 
-_PING_SECONDS = 3.0
+_PING_SECONDS = 1.0
 _TYPING_SECONDS = 3.0
 _TYPING_TRIES = 3
 _TYPING_TIMEOUT_MS = 15_000

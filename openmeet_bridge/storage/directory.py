@@ -2,40 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..core.directory import Portal, User
 from ..core.ids import Mxid, PortalRef, TenantId, UserSlug
 from .database import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A person of OpenMeet."""
-
-    tenant: TenantId
-    slug: UserSlug
-    openmeet_id: int | None
-    name: str
-    avatar_url: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Portal:
-    """A group, meetup or direct chat that should have a room."""
-
-    ref: PortalRef
-    alias: str
-    name: str
-    topic: str
-    avatar_url: str | None
-    url: str | None
-    public: bool
-    deleted: bool
-
-    @property
-    def join_rule(self) -> str:
-        """How people of Matrix come in: by themselves, or by invitation only."""
-        return "public" if self.public else "invite"
 
 
 async def put_user(connection: Connection, user: User) -> None:

@@ -66,7 +66,8 @@ async def rooms_of(
         SELECT portal.room_id, portal.kind, portal.slug,
                coalesce(other.name, wanted.name, portal.slug) AS name,
                coalesce(wanted.topic, '') AS topic,
-               coalesce(other.avatar_url, wanted.avatar_url) AS avatar_url, wanted.url, count_members.n AS member_count,
+               coalesce(other.avatar_url, wanted.avatar_url) AS avatar_url, wanted.url,
+               count_members.n AS member_count,
                mark.sort_key AS read_key, unread.n AS unread_count, levels.content AS power_levels
         FROM room_member AS mine
         JOIN portal USING (room_id)
