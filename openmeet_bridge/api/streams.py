@@ -190,10 +190,10 @@ class StreamsApi:
         closed = asyncio.create_task(subscriber.closed.wait())
         remaining = max(0.0, caller.expires_at_ms / 1000 - self._now())
         try:
-            await asyncio.wait({opening, closed}, return_when=asyncio.FIRST_COMPLETED)
-            if opening.done():
-                opening.result()
             async with asyncio.timeout(remaining):
+                await asyncio.wait({opening, closed}, return_when=asyncio.FIRST_COMPLETED)
+                if opening.done():
+                    opening.result()
                 await closed
         except TimeoutError:
             self._hub.close(subscriber, CloseReason.TOKEN_EXPIRED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from ..core.cursor import SORT_KEY_STEP
@@ -26,7 +27,7 @@ from ..core.ids import EventId, PortalKind, PortalRef, Position, RoomId, TenantI
 from ..core.naming import Naming
 from ..core.placing import place
 from ..storage import event_log, outbox, quarantine, rooms
-from ..storage.database import Connection, Database
+from ..storage.database import UNKEEPABLE, Connection, Database
 from ..storage.event_log import Row
 from ..telemetry import INGESTED, QUARANTINED
 from .memberships import Memberships
@@ -82,11 +83,34 @@ class Ingest:
             Unavailable: The database is away and nothing was kept.
         """
         visible = [event for event in events if not is_soft_failed(event)]
+        try:
+            return await self._append(txn_id, visible, bad)
+        except UNKEEPABLE as error:
+            # One event that cannot be kept must not stop the others, nor all that comes after:
+            # the homeserver would send this transaction again for ever.
+            log.error("transaction.split", txn_id=txn_id, error=str(error))
+            return await self._append_singly(txn_id, visible, bad)
+
+    async def _append_singly(
+        self, txn_id: str, events: Sequence[Event], bad: Sequence[tuple[bytes, str]]
+    ) -> int:
+        new = await self._append(txn_id, [], bad)
+        for event in events:
+            try:
+                new += await self._append(txn_id, [event], ())
+            except UNKEEPABLE as error:
+                reason = f"{type(error).__name__}: {error}"
+                new += await self._append(txn_id, [], [(msgspec.json.encode(event), reason)])
+        return new
+
+    async def _append(
+        self, txn_id: str, events: Sequence[Event], bad: Sequence[tuple[bytes, str]]
+    ) -> int:
         async with self._database.transaction() as connection:
             batch = await _Batch.begin(connection, self._naming, PUSH)
             if bad:
                 await quarantine.put(connection, txn_id, bad)
-            for event in await batch.unknown(visible):
+            for event in await batch.unknown(events):
                 batch.add(event)
             await batch.commit()
         QUARANTINED.inc(len(bad))

@@ -25,7 +25,7 @@ from ..matrix.errors import HomeserverError, PingFailed, Refused, TokenRefused
 from ..matrix.homeserver import Homeserver
 from ..matrix.transactions import decode_events
 from ..storage import event_log, outbox, repair_mark
-from ..storage.database import Database
+from ..storage.database import UNKEEPABLE, Database
 from ..telemetry import REPAIRED
 from .ghosts import Ghosts
 from .ingest import Ingest
@@ -218,9 +218,16 @@ class Repair:
         self, room_id: RoomId, room: SyncedRoom, since: str | None, fetched_at: Position
     ) -> int:
         span = self._read(room_id, room.timeline.events)
-        if room.timeline.limited and room.timeline.prev_batch:
-            span = await self._fill(room_id, room.timeline.prev_batch, since, span)
-        return await self._ingest.repair(room_id, span, fetched_at) if span else 0
+        try:
+            if room.timeline.limited and room.timeline.prev_batch:
+                span = await self._fill(room_id, room.timeline.prev_batch, since, span)
+            return await self._ingest.repair(room_id, span, fetched_at) if span else 0
+        except TokenRefused:
+            raise
+        except (Refused, *UNKEEPABLE) as error:
+            # One room that cannot be repaired must not keep all the others from it.
+            log.error("room.not_repaired", room=room_id, error=str(error))
+            return 0
 
     async def _fill(
         self, room_id: RoomId, start: str, since: str | None, newest: list[Event]

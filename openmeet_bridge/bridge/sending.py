@@ -269,6 +269,10 @@ class Sending:
             return error.retry_after_ms / 1000 + random.uniform(0, 0.5)  # noqa: S311
         except (HomeserverError, Unavailable) as error:
             return self._later(message, error)
+        except Exception as error:
+            # A bug must not stop the room for good; the message waits, and the log says why.
+            log.exception("send.crashed", room=message.room_id)
+            return self._later(message, error)
         return 0
 
     async def _send(self, message: Message) -> EventId:

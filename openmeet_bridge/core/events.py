@@ -34,6 +34,9 @@ KEPT_STATE = frozenset(
 )
 """State that is kept as a room's present state (members have a table of their own)."""
 
+MAX_NAME_BYTES = 255
+"""Longest identifier, type or state key (client-server API, "Size limits")."""
+
 COUNTED = frozenset({MESSAGE, "m.room.encrypted", "m.sticker", "m.poll.start"})
 """Types that make a room unread."""
 
@@ -113,6 +116,17 @@ class _ReplacementContent(msgspec.Struct, frozen=True, rename={"relation": "m.re
     relation: dict[str, Any] | None = None
 
 
+def name_problem(text: str) -> str | None:
+    """Return why a text cannot be an identifier that the database keeps and finds again."""
+    if "\x00" in text:
+        return "holds a null character"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair"
+    return f"is longer than {MAX_NAME_BYTES} bytes" if size > MAX_NAME_BYTES else None
+
+
 def text_or_none(value: object) -> str | None:
     """Return a text that PostgreSQL can hold and a person can read, else None."""
     if not isinstance(value, str) or not value.strip():
@@ -141,9 +155,10 @@ def redacted_event(event: Event) -> EventId | None:
     if event.type != REDACTION:
         return None
     try:
-        return _redaction.decode(event.content).redacts or event.redacts
+        target = _redaction.decode(event.content).redacts or event.redacts
     except msgspec.ValidationError:
-        return event.redacts
+        target = event.redacts
+    return target if target and name_problem(target) is None else None
 
 
 def client_txn_id(event: Event) -> str | None:
@@ -151,9 +166,10 @@ def client_txn_id(event: Event) -> str | None:
     if event.type != MESSAGE or CLIENT_TXN_KEY.encode() not in bytes(event.content):
         return None
     try:
-        return _txn.decode(event.content).txn_id
+        txn_id = _txn.decode(event.content).txn_id
     except msgspec.ValidationError:
         return None
+    return txn_id if txn_id and name_problem(txn_id) is None else None
 
 
 def portal_mark(event: Event) -> PortalContent | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ..core.errors import BadRequest, NotJson
-from ..core.events import Ephemeral, Event
+from ..core.events import Ephemeral, Event, name_problem
 from ..core.ids import RoomId
 
 _UNSTABLE_EPHEMERAL = "de.sorunome.msc2409.ephemeral"
@@ -127,19 +127,20 @@ def _sort(transaction: Transaction, event: Event, raw: bytes | None) -> None:
 
 def _unusable(event: Event) -> str | None:
     """Return why the database could not keep an event that is JSON of the right shape."""
-    texts = (event.event_id, event.room_id, event.type, event.sender, event.state_key or "")
-    if not all(texts[:4]):
-        return "event_id, room_id, type or sender is empty"
+    names = {
+        "event_id": event.event_id,
+        "room_id": event.room_id,
+        "type": event.type,
+        "sender": event.sender,
+    }
+    for key, name in names.items():
+        problem = "is empty" if not name else name_problem(name)
+        if problem:
+            return f"{key} {problem}"
+    if event.state_key and (problem := name_problem(event.state_key)):
+        return f"state_key {problem}"
     if not (-(1 << 63) <= event.origin_server_ts < 1 << 63):
         return "origin_server_ts is out of range"
-    for text in texts:
-        if "\x00" in text:
-            return "a name holds a null character"
-        if not text.isascii():
-            try:
-                text.encode()
-            except UnicodeEncodeError:
-                return "a name holds half of a surrogate pair"
     if not bytes(event.content).lstrip().startswith(b"{"):
         return "content is not an object"
     return None

@@ -37,6 +37,13 @@ AWAY = (
 )
 """What asyncpg raises when PostgreSQL cannot be reached, restarts or goes away under a query."""
 
+UNKEEPABLE = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What asyncpg raises when PostgreSQL is there, but can never keep what it was given."""
+
 _RETRY_MS = 2000
 
 

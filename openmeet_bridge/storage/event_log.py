@@ -226,6 +226,10 @@ async def move(connection: Connection, moves: Sequence[tuple[EventId, Position, 
     The new position makes every stream see the entry again, in its right place.
     """
     events, positions, keys, effects = zip(*moves, strict=True)
+    # First out of the way: a new key may be one that another of them still has.
+    await connection.execute(
+        "UPDATE log SET sort_key = -position WHERE event_id = ANY($1::text[])", events
+    )
     await connection.execute(
         """
         UPDATE log SET position = new_position, sort_key = new_key, effect = new_effect
