@@ -34,6 +34,8 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     redacted: bool
     state_key: str | None = None
     client_txn_id: str | None = None
+    subject: Person | None = None
+    """Whom an event of type ``m.room.member`` is about."""
 
 
 class MembershipEffect(msgspec.Struct, frozen=True):

@@ -123,5 +123,7 @@ def _conclude(findings: list[Finding], failed: int, as_json: bool, out: IO[str])
         document = msgspec.json.encode({"ok": failed == 0, "checks": findings})
         print(msgspec.json.format(document, indent=2).decode(), file=out)
         return
-    passed = sum(finding.outcome is Outcome.OK for finding in findings)
-    print(f"{passed} of {len(findings)} checks passed, {failed} failed.", file=out)
+    counts = dict.fromkeys(Outcome, 0)
+    for finding in findings:
+        counts[finding.outcome] += 1
+    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()), file=out)

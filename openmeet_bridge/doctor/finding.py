@@ -36,7 +36,7 @@ class Finding(Struct, frozen=True, omit_defaults=True):
 
     def line(self) -> str:
         """Return the finding for a terminal: one line, and the details below it."""
-        fix = f" Fix: {self.fix}" if self.fix else ""
+        fix = f". Fix: {self.fix}" if self.fix else ""
         head = f"{self.outcome.upper():<4}  {self.check}: {_one_line(self.text)}{_one_line(fix)}"
         return "\n".join([head, *(f"      - {_one_line(detail)}" for detail in self.details)])
 

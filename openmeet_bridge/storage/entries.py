@@ -9,7 +9,7 @@ import msgspec
 
 from ..core.cursor import order_text
 from ..core.entry import Entry, LogEntry, MembershipEffect, Person, fallback_name
-from ..core.events import MEMBER_CONTENT, text_or_none
+from ..core.events import MEMBER, MEMBER_CONTENT, MemberContent, text_or_none
 from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
 from .database import Connection
 
@@ -20,7 +20,8 @@ _SELECT = """
            log.redacted_by IS NOT NULL AS redacted,
            coalesce(sender_user.name, sender_member.name) AS sender_name,
            sender_user.avatar_url AS sender_avatar, sender_ghost.slug AS sender_slug,
-           target_user.name AS target_name, target_user.avatar_url AS target_avatar,
+           coalesce(target_user.name, target_member.name) AS target_name,
+           target_user.avatar_url AS target_avatar,
            target_ghost.slug AS target_slug,
            portal.kind, coalesce(directory_portal.name, portal.slug) AS room_name
 """
@@ -30,7 +31,11 @@ _JOINS = """
            ON sender_user.tenant = sender_ghost.tenant AND sender_user.slug = sender_ghost.slug
     LEFT JOIN room_member AS sender_member
            ON sender_member.room_id = log.room_id AND sender_member.mxid = log.sender
-    LEFT JOIN ghost AS target_ghost ON log.effect <> 0 AND target_ghost.mxid = log.state_key
+    LEFT JOIN ghost AS target_ghost
+           ON log.type = 'm.room.member' AND target_ghost.mxid = log.state_key
+    LEFT JOIN room_member AS target_member
+           ON log.type = 'm.room.member' AND target_member.room_id = log.room_id
+              AND target_member.mxid = log.state_key
     LEFT JOIN directory_user AS target_user
            ON target_user.tenant = target_ghost.tenant AND target_user.slug = target_ghost.slug
     LEFT JOIN portal ON portal.room_id = log.room_id
@@ -173,6 +178,7 @@ async def last_messages(
 def _log_entry(row: asyncpg.Record) -> LogEntry:
     sender = Mxid(row["sender"])
     name = row["sender_name"] or fallback_name(sender)
+    subject = _subject(row) if row["type"] == MEMBER and row["state_key"] else None
     entry = Entry(
         event_id=EventId(row["event_id"]),
         room_id=RoomId(row["room_id"]),
@@ -184,25 +190,33 @@ def _log_entry(row: asyncpg.Record) -> LogEntry:
         redacted=row["redacted"],
         state_key=row["state_key"],
         client_txn_id=row["client_txn_id"],
+        subject=subject,
     )
-    effect = _effect(row) if row["effect"] else None
+    effect = _effect(row, subject) if row["effect"] and subject else None
     return LogEntry(Position(row["position"]), TenantId(row["tenant"]), entry, effect)
 
 
-def _effect(row: asyncpg.Record) -> MembershipEffect:
+def _subject(row: asyncpg.Record) -> Person:
     mxid = Mxid(row["state_key"])
-    try:
-        content = MEMBER_CONTENT.decode(row["content"])
-        membership, claimed, reason = content.membership, content.name, content.reason
-    except msgspec.ValidationError:  # redacted since
-        membership, claimed, reason = "join" if row["effect"] > 0 else "leave", None, None
-    name = row["target_name"] or claimed or fallback_name(mxid)
+    name = row["target_name"] or _member_content(row).name or fallback_name(mxid)
+    return Person(mxid, name, row["target_avatar"], row["target_slug"])
+
+
+def _effect(row: asyncpg.Record, subject: Person) -> MembershipEffect:
+    content = _member_content(row)
     return MembershipEffect(
-        user=Person(mxid, name, row["target_avatar"], row["target_slug"]),
+        user=subject,
         joined=row["effect"] > 0,
-        membership=membership,
-        by_self=row["sender"] == mxid,
-        reason=text_or_none(reason),
+        membership=content.membership,
+        by_self=row["sender"] == subject.mxid,
+        reason=text_or_none(content.reason),
         room_kind=row["kind"] or "",
         room_name=row["room_name"] or "",
     )
+
+
+def _member_content(row: asyncpg.Record) -> MemberContent:
+    try:
+        return MEMBER_CONTENT.decode(row["content"])
+    except msgspec.ValidationError:  # redacted since; what it did is known all the same
+        return MemberContent(membership="join" if row["effect"] > 0 else "leave")

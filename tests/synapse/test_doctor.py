@@ -137,9 +137,7 @@ async def test_what_the_bridge_has_to_see_stays_with_the_homeserver(
     assert "serve" in findings["typing"].fix
 
     # Whoever listens next is asked to take them.
-    listener = OwnListener(
-        config.listen.homeserver, own_registration.hs_token, body_limit=1 << 26
-    )
+    listener = OwnListener(config.listen.homeserver, own_registration.hs_token, body_limit=1 << 26)
     async with listener:
         listener.check_room_is(room_id)
         await api.ping(own_registration.id)
@@ -149,9 +147,7 @@ async def test_what_the_bridge_has_to_see_stays_with_the_homeserver(
         assert listener.held_back == 0
 
 
-async def typing_comes(
-    api: Homeserver, bot: str, room_id: RoomId, listener: OwnListener
-) -> bool:
+async def typing_comes(api: Homeserver, bot: str, room_id: RoomId, listener: OwnListener) -> bool:
     """Whether typing arrives, which it does only once everything that waited was taken."""
     await api.typing(room_id, bot, False)
     await api.typing(room_id, bot, True, 5_000)

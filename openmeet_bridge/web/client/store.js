@@ -74,10 +74,7 @@ export class Store {
    */
   learn(entry) {
     this.addPerson(entry.sender);
-    const about = entry.type === 'm.room.member' ? entry.state_key : undefined;
-    const name = text(entry.content.displayname);
-    if (!about || !name || this._people.has(about)) return;
-    this.addPerson({ mxid: about, name, avatar_url: null, slug: null });
+    if (entry.subject) this.addPerson(entry.subject);
   }
 
   /**

@@ -16,6 +16,7 @@
  * @property {string} order Opaque; lexicographic order is timeline order.
  * @property {string} type
  * @property {string} [state_key]
+ * @property {Person} [subject] Whom an entry of type m.room.member is about.
  * @property {Person} sender
  * @property {number} timestamp
  * @property {Record<string, any>} content Raw Matrix content: trust nothing in it.

@@ -105,7 +105,7 @@ function other(entry, who) {
  */
 function membership(entry, name, previous) {
   const target = entry.state_key ?? '';
-  const called = text(entry.content.displayname) || name(target);
+  const called = text(entry.content.displayname) || entry.subject?.name || name(target);
   const by = name(entry.sender.mxid);
   const own = target === entry.sender.mxid;
   const before = text(previous?.content.membership);

