@@ -55,7 +55,7 @@ class Publisher:
         self._readers = readers
         self._transaction = transaction
         self._answer: Answer | None = None
-        self._started = 0
+        self._started = 0.0
         readers.watch(self._socket)
 
     def run(self, pid: int, *, window: int, seconds: float) -> Outcome:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from openmeet_bridge.core.directory import User
 from openmeet_bridge.core.events import PORTAL_KEY
 from openmeet_bridge.core.ids import Mxid, TenantId, UserSlug
 from openmeet_bridge.core.naming import Naming
 from openmeet_bridge.openmeet.signing import sign
 from openmeet_bridge.storage import directory, ghosts
 from openmeet_bridge.storage.database import Database
-from openmeet_bridge.storage.directory import User
 
 SERVER_NAME = "localhost"
 TENANT = TenantId("bench")

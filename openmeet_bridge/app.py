@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -35,7 +36,7 @@ from .bridge.timeline import Timeline
 from .bridge.typing import Typing
 from .config import Address, Config, JwtSection
 from .core.entry import LogEntry
-from .core.errors import BridgeError, ConfigError
+from .core.errors import BridgeError, ConfigError, Unavailable
 from .core.ids import Position, TenantId, UserSlug
 from .matrix import registration as registrations
 from .matrix.homeserver import Homeserver
@@ -44,7 +45,7 @@ from .openmeet.tenants import KeySettings, Tenant, Tenants, service_key_digest
 from .openmeet.tokens import JoseVerifier
 from .storage import entries, event_log, migrations
 from .storage.database import Database
-from .storage.embedded import EmbeddedPostgres
+from .storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from .storage.instance import InstanceLock
 from .storage.outbox import Message
 from .stream import frames
@@ -99,17 +100,26 @@ async def running(config: Config) -> AsyncIterator[Bridge]:
     async with contextlib.AsyncExitStack() as stack:
         dsn = config.database
         if config.embedded:
-            server = EmbeddedPostgres(config.data_dir)
-            await asyncio.to_thread(server.start)
-            stack.push_async_callback(asyncio.to_thread, server.stop)
-            dsn = server.dsn
+            dsn = await _embedded(config.data_dir, stack)
         if config.migrate_on_start:
             await migrations.upgrade_async(dsn)
+        elif await migrations.current(dsn) != migrations.newest():
+            raise Unavailable("The database lacks migrations. Run: openmeet-bridge migrate")
         bridge = Bridge(config, registration, dsn)
         # First in the way out, so that whatever start has begun is ended even when it fails.
         stack.push_async_callback(bridge.stop)
         await bridge.start()
         yield bridge
+
+
+async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> str:
+    server = EmbeddedPostgres(data_dir)
+    try:
+        await asyncio.to_thread(server.start)
+    except EmbeddedPostgresError as error:
+        raise Unavailable(str(error)) from error
+    stack.push_async_callback(asyncio.to_thread, server.stop)
+    return server.dsn
 
 
 class Bridge:
@@ -347,7 +357,11 @@ class Bridge:
         )
         await runner.setup()
         self._runners.append(runner)
-        await web.TCPSite(runner, address.host, address.port).start()
+        try:
+            await web.TCPSite(runner, address.host, address.port).start()
+        except OSError as error:
+            reason = f"cannot listen on {address}: {error.strerror or error}"
+            raise ConfigError("configuration", None, f"listen.{name}", reason) from error
         host, port = runner.addresses[0][:2]
         self.addresses[name] = Address(host, port)
 

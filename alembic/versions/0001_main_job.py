@@ -68,10 +68,11 @@ STATEMENTS = [
         txn_id text NOT NULL,
         reason text NOT NULL,
         raw bytea NOT NULL,
-        received_at timestamptz NOT NULL DEFAULT now(),
-        UNIQUE (txn_id, raw)
+        received_at timestamptz NOT NULL DEFAULT now()
     )
     """,
+    # By digest: what is set aside may be larger than an index entry can be.
+    "CREATE UNIQUE INDEX quarantine_once ON quarantine (txn_id, md5(raw))",
     """
     CREATE TABLE portal (
         room_id text PRIMARY KEY,

@@ -30,6 +30,8 @@ ENDPOINTS = Endpoints(tag="Streams", auth="stream")
 log = structlog.get_logger(__name__)
 
 _RETRY_MS = 2000
+_HIGH_WATER = 64 * 1024
+_DRAIN_POLL = 0.02
 _LINGER = 5.0
 _WS_MESSAGE = 4096
 _SSE_HEADERS = {
@@ -54,13 +56,12 @@ class StreamQuery(msgspec.Struct):
 class Sink:
     """The transport of a stream."""
 
-    __slots__ = ("_request", "_transport")
+    __slots__ = ("_transport",)
 
     def __init__(self, request: web.Request) -> None:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client has gone already")
-        self._request = request
         self._transport = transport
 
     def write(self, data: bytes) -> None:
@@ -73,8 +74,15 @@ class Sink:
         return self._transport.get_write_buffer_size()
 
     async def drain(self) -> None:
-        """Wait until the socket has taken most of what was written."""
-        await self._request.protocol._drain_helper()
+        """Wait until the socket has taken most of what was written.
+
+        Raises:
+            ConnectionResetError: The reader has gone.
+        """
+        while self.buffered() > _HIGH_WATER:
+            await asyncio.sleep(_DRAIN_POLL)
+        if self._transport.is_closing():
+            raise ConnectionResetError("the client has gone")
 
     def abort(self) -> None:
         """End the connection without waiting for its reader."""

@@ -133,6 +133,8 @@ class Ingest:
             Unavailable: The database is away and nothing was kept.
         """
         by_id = {event.event_id: event for event in span if not is_soft_failed(event)}
+        if await self._is_whole(room_id, list(by_id)):
+            return 0
         async with self._database.transaction() as connection:
             batch = await _Batch.begin(connection, self._naming, REPAIR)
             keys = await event_log.sort_keys(connection, room_id, list(by_id))
@@ -147,6 +149,13 @@ class Ingest:
             await batch.commit()
         self._announce(batch)
         return len(placed)
+
+    async def _is_whole(self, room_id: RoomId, span: Sequence[EventId]) -> bool:
+        """Whether the log has a span in its true order: then nobody need be kept from appending."""
+        async with self._database.connection() as connection:
+            keys = await event_log.sort_keys(connection, room_id, span)
+        ordered = [keys.get(event_id, 0) for event_id in span]
+        return len(keys) == len(span) and ordered == sorted(ordered)
 
     def _announce(self, batch: _Batch) -> None:
         INGESTED.labels(source=batch.source).inc(len(batch.rows))

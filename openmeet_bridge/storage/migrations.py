@@ -11,6 +11,7 @@ import asyncpg
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -31,7 +32,7 @@ def upgrade(dsn: str) -> str:
     """Bring a database to the newest revision and return that revision.
 
     Raises:
-        Unavailable: PostgreSQL does not answer.
+        Unavailable: PostgreSQL does not answer, or is of a version we do not know.
     """
     return asyncio.run(upgrade_async(dsn))
 
@@ -58,7 +59,11 @@ def _upgrade(connection: Connection) -> str:
     config = _config()
     config.attributes["connection"] = connection
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        # Most often a newer version of the program has migrated it already.
+        raise Unavailable(f"The database cannot be migrated: {error}") from error
     return newest()
 
 
