@@ -32,20 +32,27 @@ def bearer(token: str) -> dict[str, str]:
 
 
 class Answer:
-    """An answer that arrives in pieces; it must have a Content-Length."""
+    """An answer that arrives in pieces, with a Content-Length or in chunks (RFC 9112, 6)."""
 
     def __init__(self) -> None:
-        self._got = bytearray()
-        self._end: int | None = None
+        self._got = b""
 
     def feed(self, data: bytes) -> bool:
-        """Take a piece; return whether the answer is whole."""
+        """Take a piece; return whether the answer is whole.
+
+        Raises:
+            ConnectionError: The server hung up before the end.
+        """
         if not data:
-            raise ConnectionError(f"the server hung up: {bytes(self._got[:200])!r}")
+            raise ConnectionError(f"the server hung up after {self._got[:200]!r}")
         self._got += data
-        if self._end is None:
-            self._end = self._find_end()
-        return self._end is not None and len(self._got) >= self._end
+        head, blank, body = self._got.partition(b"\r\n\r\n")
+        if not blank:
+            return False
+        _, named, rest = head.lower().partition(b"content-length:")
+        if named:
+            return len(body) >= int(rest.partition(b"\r\n")[0])
+        return body.endswith(b"0\r\n\r\n")
 
     @property
     def status(self) -> int:
@@ -54,15 +61,8 @@ class Answer:
 
     @property
     def body(self) -> bytes:
-        """The body."""
-        return bytes(self._got).partition(b"\r\n\r\n")[2]
-
-    def _find_end(self) -> int | None:
-        head, blank, _ = bytes(self._got).partition(b"\r\n\r\n")
-        if not blank:
-            return None
-        length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
-        return len(head) + len(blank) + int(length)
+        """The body as it came, chunks and all."""
+        return self._got.partition(b"\r\n\r\n")[2]
 
 
 class Connection:

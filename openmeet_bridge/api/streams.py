@@ -79,7 +79,7 @@ class Sink:
         Raises:
             ConnectionResetError: The reader has gone.
         """
-        while self.buffered() > _HIGH_WATER:
+        while self.buffered() > _HIGH_WATER:  # noqa: ASYNC110  (a transport has no event for it)
             await asyncio.sleep(_DRAIN_POLL)
         if self._transport.is_closing():
             raise ConnectionResetError("the client has gone")

@@ -37,15 +37,14 @@ async def examine(config: Config, report: Report, *, serving: bool) -> None:
         serving: Whether the bridge runs.
     """
     try:
-        async with _server(config) as (dsn, which):
-            revision = await migrations.current(dsn)
+        async with _server(config) as (dsn, which), _opened(dsn) as database:
             report(ok("database", f"{which} answers"))
-            finding = _migrated(revision)
+            finding = _migrated(await migrations.current(dsn))
             report(finding)
             if finding.fix:
                 _skip_rest(report, CHECKS[2:], "needs the newest migration")
                 return
-            await _contents(config, dsn, report, serving)
+            await _contents(config, database, report, serving)
     except _NotThereYet as error:
         report(skip("database", str(error), "openmeet-bridge serve, or migrate, makes it"))
     except EmbeddedPostgresError as error:
@@ -79,6 +78,16 @@ async def _server(config: Config) -> AsyncIterator[tuple[str, str]]:
         await asyncio.to_thread(server.stop)
 
 
+@asynccontextmanager
+async def _opened(dsn: str) -> AsyncIterator[Database]:
+    database = Database(dsn, size=1)
+    try:
+        await database.open()
+        yield database
+    finally:
+        await database.close()
+
+
 def _migrated(revision: str | None) -> Finding:
     newest = migrations.newest()
     if revision == newest:
@@ -90,16 +99,12 @@ def _migrated(revision: str | None) -> Finding:
     return fail("migrations", text, fix)
 
 
-async def _contents(config: Config, dsn: str, report: Report, serving: bool) -> None:
-    database = Database(dsn, size=1)
-    try:
-        async with database.connection() as connection:
-            report(await _quarantine(connection))
-            late = _LATE_INTERVALS * config.repair.interval + _LATE_SECONDS
-            report(_repair(await repair_mark.age(connection), late, serving))
-            report(_jobs(await jobs.counts(connection)))
-    finally:
-        await database.close()
+async def _contents(config: Config, database: Database, report: Report, serving: bool) -> None:
+    late = _LATE_INTERVALS * config.repair.interval + _LATE_SECONDS
+    async with database.connection() as connection:
+        report(await _quarantine(connection))
+        report(_repair(await repair_mark.age(connection), late, serving))
+        report(_jobs(await jobs.counts(connection)))
 
 
 async def _quarantine(connection: Connection) -> Finding:

@@ -51,12 +51,13 @@ class Hub:
         self._reached: list[tuple[Position, asyncio.Future[None]]] = []
         self._slots: list[set[Subscriber]] = [set() for _ in range(max(1, round(heartbeat)))]
         self._entered = 0
+        self._count = 0
         self.closing = False
 
     @property
     def count(self) -> int:
         """How many streams are open."""
-        return sum(len(subscribers) for subscribers in self._users.values())
+        return self._count
 
     def streams_of(self, mxid: Mxid) -> int:
         """Return how many streams a user has open."""
@@ -74,6 +75,7 @@ class Hub:
         subscriber.number = self._entered
         subscriber.slot = self._entered % len(self._slots)
         self._entered += 1
+        self._count += 1
         self._slots[subscriber.slot].add(subscriber)
         STREAMS.labels(subscriber.wire.name).inc()
 
@@ -118,6 +120,7 @@ class Hub:
         if not streams:
             del self._users[subscriber.mxid]
         self._slots[subscriber.slot].discard(subscriber)
+        self._count -= 1
         STREAMS.labels(subscriber.wire.name).dec()
         subscriber.closed.set()
 
@@ -212,9 +215,11 @@ class Hub:
             return []
         concerned = []
         for subscriber in self._users.get(effect.user.mxid, ()):
+            if subscriber.tenant != logged.tenant:
+                continue
             if subscriber.phase is Phase.ENTERING:
                 subscriber.effects.append((logged.position, room_id, effect.joined))
-            elif logged.position > subscriber.floor and subscriber.tenant == logged.tenant:
+            elif logged.position > subscriber.floor:
                 if effect.joined:
                     subscriber.rooms.add(room_id)
                     self._rooms.setdefault(room_id, set()).add(subscriber)
