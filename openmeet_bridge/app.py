@@ -35,18 +35,18 @@ from .bridge.supervisor import Supervisor
 from .bridge.timeline import Timeline
 from .bridge.typing import Typing
 from .config import Address, Config, JwtSection
-from .core.entry import LogEntry
 from .core.errors import BridgeError, ConfigError, Unavailable
-from .core.ids import Position, TenantId, UserSlug
+from .core.ids import TenantId, UserSlug
 from .matrix import registration as registrations
 from .matrix.homeserver import Homeserver
 from .matrix.registration import Registration
 from .openmeet.tenants import KeySettings, Tenant, Tenants, service_key_digest
 from .openmeet.tokens import JoseVerifier
-from .storage import entries, event_log, migrations
+from .storage import event_log, migrations
 from .storage.database import Database
 from .storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from .storage.instance import InstanceLock
+from .storage.log_view import LogView
 from .storage.outbox import Message
 from .stream import frames
 from .stream.bus import LocalBus
@@ -223,10 +223,11 @@ class Bridge:
             self._registration.id,
             interval=config.repair.interval,
             echo_overdue=config.repair.echo_overdue,
-            recovered=self._recovered,
+            recovered=self._reconciler.wake,
         )
         self._timeline = Timeline(database, self._naming, page_limit=limits.timeline_page)
-        self._streams = Streams(database, self._hub, replay_entries=limits.replay_entries)
+        self._log_view = LogView(database)
+        self._streams = Streams(self._log_view, self._hub, replay_entries=limits.replay_entries)
         self._tenants = tenants_of(config)
         try:
             verifier = JoseVerifier(self._tenants, self._http)
@@ -242,10 +243,11 @@ class Bridge:
         )
 
     def _start_tasks(self) -> None:
-        feed = Feed(self._read_log, self._hub, self._bus)
+        feed = Feed(self._log_view.after, self._hub, self._bus)
         for name, loop in (
             ("feed", feed.run),
             ("repair", self._repair.run),
+            ("outbox", self._sending.run),
             ("reconciler", self._reconciler.run),
             ("receipts", self._receipts.run),
             ("heartbeat", self._hub.beat),
@@ -254,18 +256,6 @@ class Bridge:
             self._supervisor.start(name, loop)
 
     # What objects tell one another
-
-    async def _read_log(self, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
-        async with self._database.snapshot() as connection:
-            head = await event_log.head(connection)
-            if head.position <= position:
-                return [], position
-            found = await entries.after(connection, position, limit)
-        return found, found[-1].position if len(found) == limit else head.position
-
-    async def _recovered(self) -> None:
-        await self._sending.resume()
-        self._reconciler.wake()
 
     def _user_gone(self, tenant: TenantId, slug: UserSlug) -> None:
         self._hub.close_user(self._naming.ghost(tenant, slug), CloseReason.REMOVED)

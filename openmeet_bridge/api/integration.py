@@ -131,7 +131,7 @@ class Integration:
         """How far Matrix follows for a user."""
         return _following(await self._directory.status(call.caller.id, "user", call.path.user))
 
-    @ENDPOINTS.put(_BASE + "/{kind:groups|meetups}/{slug}", errors=(InvalidParam,))
+    @ENDPOINTS.put(_BASE + "/{kind:groups|meetups}/{slug}", errors=(InvalidParam, NotFound))
     async def put_portal(self, call: Call[Tenant, PortalPath, None, PortalDetails]) -> Following:
         """Write a group or a meetup; its room is made."""
         details, ref = call.body, _ref(call.caller.id, call.path)

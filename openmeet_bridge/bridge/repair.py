@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import msgspec
 import structlog
@@ -76,7 +76,7 @@ class Repair:
         *,
         interval: float,
         echo_overdue: float,
-        recovered: Callable[[], Awaitable[None]],
+        recovered: Callable[[], None],
     ) -> None:
         self._database = database
         self._homeserver = homeserver
@@ -151,7 +151,7 @@ class Repair:
         bot = await self._ghosts.ensure_bot()
         await self._resume_push(bot)
         await self.once()
-        await self._recovered()
+        self._recovered()
 
     async def _resume_push(self, bot: Mxid) -> None:
         """Make the homeserver deliver at once what it has kept back.

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 _MEMORY = timedelta(hours=20)
 """How long a repeated send is safe: the homeserver remembers transaction ids for a day."""
 
+_SWEEP = 5.0
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 30.0
 _AT_ONCE = 32
@@ -117,6 +118,21 @@ class Sending:
             Unavailable: The database is away; the message was not accepted.
         """
         content = self._content(body, client_txn_id)
+        # Shielded: whoever hangs up now must not leave an accepted message without its worker.
+        message, told = await asyncio.shield(
+            self._accept(tenant, user_slug, sender, room_id, client_txn_id, content)
+        )
+        return _outcome(await self._settled(message, told))
+
+    async def _accept(
+        self,
+        tenant: TenantId,
+        user_slug: UserSlug,
+        sender: Mxid,
+        room_id: RoomId,
+        client_txn_id: ClientTxnId,
+        content: bytes,
+    ) -> tuple[Message, asyncio.Future[None]]:
         async with self._database.transaction() as connection:
             present = await outbox.get(connection, tenant, user_slug, client_txn_id)
             if present is None:
@@ -128,9 +144,14 @@ class Sending:
                 message = present
         if message.room_id != room_id:
             raise NotFound("This message id was used for a message to another room.")
+        told = asyncio.get_running_loop().create_future()
         if message.state == _PENDING:
-            message = await self._settled(message)
-        return _outcome(message)
+            # Before the worker is woken: it cannot tell somebody who does not wait yet.
+            self._waiting.setdefault(message.id, set()).add(told)
+            self._wake(room_id)
+        else:
+            told.set_result(None)
+        return message, told
 
     async def status(
         self, tenant: TenantId, user_slug: UserSlug, room_id: RoomId, client_txn_id: ClientTxnId
@@ -151,8 +172,16 @@ class Sending:
         for one in sent:
             self._tell(one.id)
 
-    async def resume(self) -> None:
-        """Go on with what was not sent when the program ended."""
+    async def run(self) -> None:
+        """Look now and then for messages that nobody sends: at start, those of the last run."""
+        while True:
+            try:
+                await self._resume()
+            except Unavailable as error:
+                log.info("outbox.away", error=str(error))
+            await asyncio.sleep(_SWEEP)
+
+    async def _resume(self) -> None:
         async with self._database.connection() as connection:
             for room_id in await outbox.pending_rooms(connection):
                 self._wake(room_id)
@@ -192,26 +221,21 @@ class Sending:
         if await outbox.pending_total(connection) >= self._limits.pending:
             raise LimitExceeded("Too many messages wait to be sent.", retry_after_ms=5000)
 
-    async def _settled(self, message: Message) -> Message:
-        told = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(message.id, set()).add(told)
-        self._wake(message.room_id)
+    async def _settled(self, message: Message, told: asyncio.Future[None]) -> Message:
+        """Wait until a message is sent or has failed, but not for ever; return it as it stands."""
+        if message.state != _PENDING:
+            return message
         try:
             async with asyncio.timeout(self._limits.wait):
                 await told
         except TimeoutError:
+            self._waiting.get(message.id, set()).discard(told)
             return message
-        finally:
-            futures = self._waiting.get(message.id)
-            if futures is not None:
-                futures.discard(told)
-                if not futures:
-                    del self._waiting[message.id]
         async with self._database.connection() as connection:
             return await outbox.by_id(connection, message.id) or message
 
     def _tell(self, message_id: int) -> None:
-        for told in self._waiting.get(message_id, ()):
+        for told in self._waiting.pop(message_id, ()):
             if not told.done():
                 told.set_result(None)
 

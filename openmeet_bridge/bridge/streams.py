@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from ..core.cursor import Cursor
-from ..core.ids import Mxid, Position
-from ..storage import entries, event_log, rooms
-from ..storage.database import Database
+from ..core.ids import Mxid, Position, TenantId
 from ..storage.entries import Missed
+from ..storage.log_view import Standing
 from ..stream import frames
 from ..stream.frames import Frame
 from ..stream.hub import Hub
@@ -17,17 +17,29 @@ from ..stream.subscriber import Phase, Subscriber
 _CHUNK = 200
 
 
+class Log(Protocol):
+    """What opening a stream needs of the log."""
+
+    async def standing(self, tenant: TenantId, mxid: Mxid) -> Standing:
+        """Return in which rooms somebody is now."""
+
+    async def missed(
+        self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int
+    ) -> Sequence[Missed]:
+        """Return what somebody missed between two positions, in log order."""
+
+
 class Streams:
     """Opens streams.
 
     Args:
-        database: The log.
+        log: The log.
         hub: Delivers what happens from now on.
         replay_entries: Most entries that are replayed; who missed more starts anew.
     """
 
-    def __init__(self, database: Database, hub: Hub, *, replay_entries: int = 1000) -> None:
-        self._database = database
+    def __init__(self, log: Log, hub: Hub, *, replay_entries: int = 1000) -> None:
+        self._log = log
         self._hub = hub
         self._replay_entries = replay_entries
 
@@ -40,10 +52,8 @@ class Streams:
         Raises:
             Unavailable: The database is away.
         """
-        async with self._database.snapshot() as connection:
-            known_at = await event_log.head(connection)
-            joined = await rooms.joined_rooms(connection, subscriber.tenant, subscriber.mxid)
-        up_to = self._hub.attach(subscriber, joined, known_at.position)
+        standing = await self._log.standing(subscriber.tenant, subscriber.mxid)
+        up_to = self._hub.attach(subscriber, standing.rooms, standing.position)
         here = frames.cursor_at(self._hub.epoch, up_to)
         start = self._start(cursor, here)
         if isinstance(start, Frame):
@@ -70,15 +80,8 @@ class Streams:
     async def _replay(self, subscriber: Subscriber, after: Position, up_to: Position) -> None:
         if after >= up_to:
             return
-        async with self._database.connection() as connection:
-            missed = await entries.for_replay(
-                connection,
-                subscriber.tenant,
-                subscriber.mxid,
-                after,
-                up_to,
-                self._replay_entries + 1,
-            )
+        limit = self._replay_entries + 1
+        missed = await self._log.missed(subscriber.tenant, subscriber.mxid, after, up_to, limit)
         if len(missed) > self._replay_entries:
             here = frames.cursor_at(self._hub.epoch, up_to)
             subscriber.write([frames.reset("too_far_behind", here)])

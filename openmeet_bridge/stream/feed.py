@@ -19,7 +19,6 @@ from .hub import Hub
 
 log = structlog.get_logger(__name__)
 
-_BATCH = 500
 _RETRY = 0.5
 
 
@@ -38,26 +37,35 @@ class Feed:
         hub: Gets what was read.
         bus: Wakes the feed.
         poll: Longest pause between two looks at the log, in seconds.
+        batch: Most entries that are read at once.
     """
 
-    def __init__(self, read: LogReader, hub: Hub, bus: Bus, *, poll: float = 5.0) -> None:
+    def __init__(
+        self, read: LogReader, hub: Hub, bus: Bus, *, poll: float = 5.0, batch: int = 500
+    ) -> None:
         self._read = read
         self._hub = hub
         self._bus = bus
         self._poll = poll
+        self._batch = batch
 
     async def run(self) -> None:
         """Deliver for ever. While the database is away, streams stay open and wait."""
         while True:
             await self._bus.wait(self._hub.position, self._poll)
             try:
-                while await self._step():
+                while await self.step():
                     pass
             except Unavailable:
                 await asyncio.sleep(_RETRY)
 
-    async def _step(self) -> bool:
-        batch, position = await self._read(self._hub.position, _BATCH)
+    async def step(self) -> bool:
+        """Deliver one piece of the log; return whether there may be more at once.
+
+        Raises:
+            Unavailable: The log cannot be read.
+        """
+        batch, position = await self._read(self._hub.position, self._batch)
         if position > self._hub.position:
             self._hub.dispatch(batch, position)
-        return len(batch) == _BATCH
+        return len(batch) == self._batch
