@@ -102,9 +102,11 @@ class Repair:
             await self._connect()
             try:
                 await self._watch()
-            except (HomeserverError, Unavailable) as error:
+            except HomeserverError as error:
                 self.reachable = False
                 log.warning("homeserver.lost", error=str(error))
+            except Unavailable as error:
+                log.warning("database.lost", error=str(error))
 
     async def once(self) -> int:
         """Compare once; return how many entries were missing or out of place.
@@ -138,8 +140,12 @@ class Repair:
                 await self._greet()
             except TokenRefused as error:
                 log.error("homeserver.token_refused", error=str(error))
-            except (HomeserverError, Unavailable) as error:
+            except HomeserverError as error:
                 log.warning("homeserver.away", error=str(error), tries=tries)
+            except Unavailable as error:
+                # The homeserver waits longer with each refused transaction: be back at once.
+                tries = 0
+                log.warning("database.away", error=str(error))
             else:
                 self.reachable = True
                 log.info("homeserver.reached")
