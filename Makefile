@@ -53,6 +53,10 @@ format: env-dev
 docs-reference: env-dev
 	$(BIN)/openmeet-bridge reference configuration > docs/reference/configuration.md
 	$(BIN)/openmeet-bridge reference cli > docs/reference/cli.md
+	$(BIN)/openmeet-bridge reference api > docs/reference/api.md
+	$(BIN)/openmeet-bridge reference streams > docs/reference/streams.md
+	$(BIN)/openmeet-bridge reference errors > docs/reference/errors.md
+	$(BIN)/openmeet-bridge reference metrics > docs/reference/metrics.md
 	$(BIN)/openmeet-bridge reference config-example > config.example.yaml
 	$(BIN)/openmeet-bridge reference registration-example > registration.yaml.example
 

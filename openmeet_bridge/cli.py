@@ -316,6 +316,38 @@ def reference_cli() -> None:
     click.echo(cli_page(), nl=False)
 
 
+@reference.command("api")
+def reference_api() -> None:
+    """docs/reference/api.md"""
+    from .api.reference import http_page
+
+    click.echo(http_page(), nl=False)
+
+
+@reference.command("streams")
+def reference_streams() -> None:
+    """docs/reference/streams.md"""
+    from .api.reference import streams_page
+
+    click.echo(streams_page(), nl=False)
+
+
+@reference.command("errors")
+def reference_errors() -> None:
+    """docs/reference/errors.md"""
+    from .api.reference import errors_page
+
+    click.echo(errors_page(), nl=False)
+
+
+@reference.command("metrics")
+def reference_metrics() -> None:
+    """docs/reference/metrics.md"""
+    from .api.reference import metrics_page
+
+    click.echo(metrics_page(), nl=False)
+
+
 def cli_page() -> str:
     """Returns the commands' reference page: every ``--help``, as it is."""
     name = "openmeet-bridge"

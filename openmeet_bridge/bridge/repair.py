@@ -20,7 +20,7 @@ from ..core.errors import Unavailable
 from ..core.events import Event
 from ..core.ids import Mxid, Position, RoomId
 from ..core.naming import Naming
-from ..matrix.answers import SyncedRoom
+from ..matrix.answers import SyncAnswer, SyncedRoom
 from ..matrix.errors import HomeserverError, PingFailed, Refused, TokenRefused
 from ..matrix.homeserver import Homeserver
 from ..matrix.transactions import decode_events
@@ -118,8 +118,7 @@ class Repair:
         async with self._database.connection() as connection:
             fetched_at = (await event_log.head(connection)).position
             since = await repair_mark.get(connection)
-        bot = self._naming.bot
-        answer = await self._homeserver.sync(bot, since, _FILTER)
+        answer, since = await self._sync(since)
         repaired = 0
         for room_id, room in {**answer.rooms.join, **answer.rooms.leave}.items():
             repaired += await self._room(RoomId(room_id), room, since, fetched_at)
@@ -129,6 +128,18 @@ class Repair:
             REPAIRED.inc(repaired)
             log.warning("log.repaired", entries=repaired)
         return repaired
+
+    async def _sync(self, since: str | None) -> tuple[SyncAnswer, str | None]:
+        try:
+            return await self._homeserver.sync(self._naming.bot, since, _FILTER), since
+        except TokenRefused:
+            raise
+        except Refused as error:
+            if since is None:
+                raise
+            # A homeserver that was restored from a backup does not know our place any more.
+            log.warning("repair.place_lost", error=str(error))
+            return await self._homeserver.sync(self._naming.bot, None, _FILTER), None
 
     # The connection
 

@@ -28,6 +28,8 @@ from .answers import (
 from .errors import HomeserverUnavailable, Refused
 from .transport import Call, Timeouts, Transport
 
+FIRST_SYNC_SECONDS = 180.0
+
 JsonObject = Mapping[str, Any]
 T = TypeVar("T")
 
@@ -392,7 +394,9 @@ class Homeserver:
             query["since"] = since
         if filter is not None:
             query["filter"] = filter if isinstance(filter, str) else _json(filter).decode()
-        call = Call("sync", Method.GET, Path.v3.sync, query, extra_seconds=timeout_ms / 1000)
+        # A first sync names every room: a homeserver may need minutes for it.
+        patience = timeout_ms / 1000 + (0 if since is not None else FIRST_SYNC_SECONDS)
+        call = Call("sync", Method.GET, Path.v3.sync, query, extra_seconds=patience)
         return await self._decoded(call, SyncAnswer)
 
     async def messages(

@@ -23,6 +23,10 @@ ENVIRONMENT = {
     [
         ("configuration", "docs/reference/configuration.md"),
         ("cli", "docs/reference/cli.md"),
+        ("api", "docs/reference/api.md"),
+        ("streams", "docs/reference/streams.md"),
+        ("errors", "docs/reference/errors.md"),
+        ("metrics", "docs/reference/metrics.md"),
         ("config-example", "config.example.yaml"),
         ("registration-example", "registration.yaml.example"),
     ],

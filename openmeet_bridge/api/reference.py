@@ -1,0 +1,291 @@
+"""The reference pages that are made from the code: HTTP API, streams, errors, metrics."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+from prometheus_client import REGISTRY
+from prometheus_client.metrics import MetricWrapperBase
+
+from .. import telemetry
+from ..core import errors
+from ..core.errors import BridgeError
+from ..stream.frames import FRAME_TYPES
+from ..stream.reasons import CloseReason
+from . import openapi
+from .schema_text import field_rows, paragraphs, table, type_text
+
+_MADE: Final = "<!-- Made by `openmeet-bridge reference {}`; edit {}. -->"
+
+_CALLERS: Final = {
+    "userToken": "a user's token",
+    "userCookie": "a user's cookie",
+    "streamTicket": "a stream ticket",
+    "serviceKey": "a service key of the tenant",
+}
+
+_HTTP: Final = """\
+All of it is on the public listener (`listen.public`). Bodies and answers are JSON. The same as an
+OpenAPI 3.1 document: `openmeet-bridge openapi`, or `GET /api/v1/openapi.json` of a running bridge.
+
+* A user's token is OpenMeet's own: `Authorization: Bearer TOKEN`. Pages may keep it in an HttpOnly
+  cookie instead (`POST /api/v1/session`); requests that change something then carry
+  `X-Requested-With: openmeet`.
+* The tenant is named by the token, by the header `X-Tenant-Id`, or by the query `tenantId`. They
+  must not contradict one another.
+* Times are integers in milliseconds since the epoch. Ids are opaque; in a path they are percent
+  encoded (`!` as `%21`).
+* Unknown fields in a body are refused. Ignore unknown fields in an answer: there will be more.
+* Every error has one shape; see [Errors](errors.md). Any request may be answered 500 or 503, which
+  is not said again below.
+"""
+
+_STREAMS: Final = """\
+`GET /api/v1/stream` (server-sent events) and `GET /api/v1/ws` (WebSocket) carry the same frames.
+
+On the first, the event's name is the frame's type, the data is one line of JSON, and the id is the
+cursor. On the second, each text message is `{"type": TYPE, "cursor": CURSOR, "data": …}`. Only frames
+with a place in the log have a cursor.
+
+## Resuming
+
+Keep the last cursor. Give it back as `Last-Event-ID` (browsers do so by themselves) or as
+`?cursor=`: the stream then brings what was missed, and goes on. `GET /api/v1/rooms` answers with a
+cursor too: fetch the rooms, open the stream with it, and nothing falls in between.
+
+An entry can come twice after a break: put it in by `event_id`. An entry can come with a lower
+`order` than others: it was found late, and belongs where its `order` says.
+"""
+
+_MEANINGS: Final = {
+    "hello": "The first frame of a stream: who you are, and where the stream begins.",
+    "timeline": "An entry of a room: a message, or a change of its state.",
+    "membership": "Somebody came into a room, or went. The entry itself follows.",
+    "room.added": "You are in a room now. Fetch the room and its timeline.",
+    "room.removed": "You are out of a room: `left`, `removed` or `banned`.",
+    "typing": "Who types in a room: the whole list, empty when nobody does.",
+    "receipt": "Somebody has read a room up to an event.",
+    "send.failed": "A message that was accepted could not be sent, for good.",
+    "reset": "Your cursor is of no use. Forget what you have, fetch rooms and timelines again.",
+    "bye": "The last frame before the bridge closes the stream.",
+    "heartbeat": "Nothing has happened. When two are missing, the connection is dead.",
+}
+
+_RESETS: Final = {
+    "malformed_cursor": "This is no cursor of the bridge.",
+    "unknown_cursor": "The cursor is of another life of the log, or from beyond its end.",
+    "too_far_behind": "More was missed than `limits.replay_entries` allows.",
+}
+
+_CLOSES: Final = {
+    CloseReason.TOKEN_EXPIRED: "The token behind the stream has expired. Come back with a new one.",
+    CloseReason.SLOW_READER: "More than `limits.subscriber_buffer_bytes` were waiting. "
+    "The connection is cut without a last frame.",
+    CloseReason.SHUTDOWN: "The bridge stops, most likely to start again.",
+    CloseReason.TOO_MANY_STREAMS: "The user has opened more than `limits.streams_per_user`; "
+    "the oldest goes.",
+    CloseReason.REMOVED: "OpenMeet has removed the user.",
+}
+
+_ERRORS: Final = """\
+Every refused request is answered with one shape:
+
+```json
+{
+  "errcode": "M_BAD_JSON",
+  "error": "A sentence for people.",
+  "fields": {"body.body": "what is wrong with this field"},
+  "retry_after_ms": 2000
+}
+```
+
+`fields` and `retry_after_ms` are there only where they say something; with `retry_after_ms` comes
+the header `Retry-After`, in seconds. Decide by `errcode`, show `error`.
+"""
+
+_SENDING: Final = """\
+## Messages that cannot be sent
+
+When the homeserver refuses a message for good, its own code is handed on (`M_FORBIDDEN` and
+`M_TOO_LARGE` with their usual status, others with 409), in the answer to the request and in the
+frame `send.failed`. One code is the bridge's own:
+
+* `ORG_OPENMEET_UNCERTAIN`: the homeserver was away so long that the bridge cannot tell whether the
+  message was sent before. Look whether it is there, and send it again with a new id if not.
+"""
+
+
+def http_page() -> str:
+    """Returns the reference page of the HTTP API."""
+    document = openapi.assemble()
+    schemas = document["components"]["schemas"]
+    parts = ["# HTTP API", _made("api", "the handlers in openmeet_bridge/api"), _HTTP]
+    for tag in document["tags"]:
+        parts.append(f"## {tag['name']}")
+        for path, method, operation in _operations(document):
+            if tag["name"] in operation["tags"]:
+                parts += _operation(path, method, operation, document)
+    parts.append("## Types")
+    for name, schema in schemas.items():
+        if not _is_frame_only(name, document):
+            parts += _type(name, schema)
+    return _page(parts)
+
+
+def streams_page() -> str:
+    """Returns the reference page of the streams."""
+    parts = ["# Streams", _made("streams", "openmeet_bridge/stream"), _STREAMS, "## Frames"]
+    structs = list(FRAME_TYPES.values())
+    references, components = msgspec.json.schema_components(
+        structs, ref_template="#/components/schemas/{name}"
+    )
+    for (frame, _), reference in zip(FRAME_TYPES.items(), references, strict=True):
+        schema = components.pop(str(reference["$ref"]).rpartition("/")[2], None)
+        parts += [f"### {frame}", _MEANINGS[frame]]
+        if schema is not None:
+            parts.append(_fields(schema))
+    parts += ["### heartbeat", _MEANINGS["heartbeat"]]
+    parts += ["## Reasons of a reset", table(("reason", "meaning"), _coded(_RESETS))]
+    parts += ["## Reasons of an end", _closes(), "## Types"]
+    for name, schema in components.items():
+        parts += _type(name, schema)
+    return _page(parts)
+
+
+def errors_page() -> str:
+    """Returns the reference page of the error codes."""
+    kinds = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, BridgeError)
+    ]
+    kinds.sort(key=lambda kind: (kind.default_status, kind.default_errcode))
+    rows = (
+        (str(kind.default_status), f"`{kind.default_errcode}`", _first(kind))
+        for kind in kinds
+        if kind is not BridgeError
+    )
+    failure = ("500", f"`{BridgeError.default_errcode}`", "A mistake inside the bridge.")
+    body = table(("status", "errcode", "meaning"), [*rows, failure])
+    made = _made("errors", "openmeet_bridge/core/errors.py")
+    return _page(["# Errors", made, _ERRORS, "## Codes", body, _SENDING])
+
+
+def metrics_page() -> str:
+    """Returns the reference page of the metrics."""
+    own = [one for one in vars(telemetry).values() if isinstance(one, MetricWrapperBase)]
+    names = {name for metric in REGISTRY.collect() for name in [metric.name]}
+    rows = []
+    for metric in own:
+        described = metric.describe()[0]
+        assert described.name in names, described.name  # noqa: S101
+        suffix = "_total" if described.type == "counter" else ""
+        labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "-"
+        name = f"`{described.name}{suffix}`"
+        rows.append((name, described.type, labels, described.documentation))
+    made = _made("metrics", "openmeet_bridge/telemetry.py")
+    said = (
+        "`GET /metrics` of the operations listener (`listen.operations`), in Prometheus' text "
+        "format.\nThe process's own (`process_…`, `python_…`) are there too."
+    )
+    return _page(["# Metrics", made, said, table(("metric", "type", "labels", "meaning"), rows)])
+
+
+def _operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method.upper(), operation
+
+
+def _operation(
+    path: str, method: str, operation: Mapping[str, Any], document: Mapping[str, Any]
+) -> Iterator[str]:
+    yield f"### {method} {path}"
+    yield paragraphs(operation["summary"] + "\n\n" + operation.get("description", ""))
+    callers = [_CALLERS[name] for one in operation["security"] for name in one]
+    yield f"Caller: {' or '.join(callers) or 'anybody'}."
+    if rows := list(_parameters(operation, document)):
+        yield table(("parameter", "in", "type", ""), rows)
+    if "requestBody" in operation:
+        yield f"Body: {_content(operation['requestBody'])}."
+    answers = operation["responses"].items()
+    yield "\n".join(
+        line for status, answer in answers if status not in ("500", "503")
+        for line in _answer(status, answer)
+    )
+
+
+def _parameters(
+    operation: Mapping[str, Any], document: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str, str]]:
+    for parameter in operation.get("parameters", ()):
+        if "$ref" in parameter:
+            continue  # the tenant: said once, at the top
+        name = parameter["name"]
+        row = next(iter(field_rows({"properties": {name: parameter["schema"]}, "required": [name]})))
+        said = ", ".join(filter(None, [row[2], parameter.get("description", "")]))
+        optional = "" if parameter["required"] else "may be left out"
+        yield row[0], parameter["in"], row[1], ", ".join(filter(None, [optional, said]))
+
+
+def _answer(status: str, answer: Mapping[str, Any]) -> Iterator[str]:
+    text = paragraphs(answer["description"])
+    if int(status) < 400:
+        content = _content(answer) if answer.get("content") else ""
+        yield f"* **{status}** {text}{' ' + content if content else ''}"
+        return
+    codes = [line.removeprefix("- ").partition(":")[0] for line in text.splitlines()]
+    yield f"* {status}: {', '.join(codes)}"
+
+
+def _content(part: Mapping[str, Any]) -> str:
+    media, content = next(iter(part["content"].items()))
+    if media != "application/json":
+        return f"`{media}`"
+    shown = type_text(content["schema"])
+    return "`{}`" if shown == "object" else shown
+
+
+def _is_frame_only(name: str, document: Mapping[str, Any]) -> bool:
+    return name.startswith("_")
+
+
+def _type(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### {name}"
+    if schema.get("description"):
+        yield paragraphs(schema["description"])
+    if "enum" in schema:
+        yield f"One of {type_text(schema)}."
+    elif schema.get("properties"):
+        yield _fields(schema)
+
+
+def _fields(schema: Mapping[str, Any]) -> str:
+    return table(("field", "type", ""), field_rows(schema))
+
+
+def _closes() -> str:
+    rows = (
+        (f"`{reason}`", "yes" if reason.reconnect else "no", str(reason.ws_code), _CLOSES[reason])
+        for reason in CloseReason
+    )
+    return table(("reason", "come back", "WebSocket code", "meaning"), rows)
+
+
+def _coded(meanings: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    return ((f"`{word}`", meaning) for word, meaning in meanings.items())
+
+
+def _first(kind: type[BridgeError]) -> str:
+    return paragraphs((inspect.getdoc(kind) or "").partition("\n\n")[0])
+
+
+def _made(page: str, source: str) -> str:
+    return _MADE.format(page, source)
+
+
+def _page(parts: Iterable[str]) -> str:
+    return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
