@@ -142,10 +142,12 @@ STATEMENTS = [
         url text,
         public boolean NOT NULL DEFAULT false,
         deleted boolean NOT NULL DEFAULT false,
+        reborn boolean NOT NULL DEFAULT false,
         updated_at timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (tenant, kind, slug)
     )
     """,
+    "COMMENT ON COLUMN directory_portal.reborn IS 'made again before the old room was closed'",
     """
     CREATE TABLE directory_member (
         tenant text NOT NULL,

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from .. import telemetry
 from ..core import errors
 from ..core.errors import BridgeError
+from ..matrix import transport
 from ..stream.frames import FRAME_TYPES
 from ..stream.reasons import CloseReason
 from . import openapi
@@ -47,8 +47,8 @@ _STREAMS: Final = """\
 `GET /api/v1/stream` (server-sent events) and `GET /api/v1/ws` (WebSocket) carry the same frames.
 
 On the first, the event's name is the frame's type, the data is one line of JSON, and the id is the
-cursor. On the second, each text message is `{"type": TYPE, "cursor": CURSOR, "data": …}`. Only frames
-with a place in the log have a cursor.
+cursor. On the second, each text message is `{"type": TYPE, "cursor": CURSOR, "data": …}`. Only
+frames with a place in the log have a cursor.
 
 ## Resuming
 
@@ -130,7 +130,8 @@ def http_page() -> str:
                 parts += _operation(path, method, operation, document)
     parts.append("## Types")
     for name, schema in schemas.items():
-        if not _is_frame_only(name, document):
+        # A name that begins with an underscore is a frame's: the page of the streams has it.
+        if not name.startswith("_"):
             parts += _type(name, schema)
     return _page(parts)
 
@@ -176,17 +177,16 @@ def errors_page() -> str:
 
 def metrics_page() -> str:
     """Returns the reference page of the metrics."""
-    own = [one for one in vars(telemetry).values() if isinstance(one, MetricWrapperBase)]
-    names = {name for metric in REGISTRY.collect() for name in [metric.name]}
+    kept = (*vars(telemetry).values(), *vars(transport).values())
+    own = [one for one in kept if isinstance(one, MetricWrapperBase)]
     rows = []
     for metric in own:
-        described = metric.describe()[0]
-        assert described.name in names, described.name  # noqa: S101
+        described = next(iter(metric.describe()))
         suffix = "_total" if described.type == "counter" else ""
         labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "-"
         name = f"`{described.name}{suffix}`"
         rows.append((name, described.type, labels, described.documentation))
-    made = _made("metrics", "openmeet_bridge/telemetry.py")
+    made = _made("metrics", "telemetry.py or matrix/transport.py in openmeet_bridge")
     said = (
         "`GET /metrics` of the operations listener (`listen.operations`), in Prometheus' text "
         "format.\nThe process's own (`process_…`, `python_…`) are there too."
@@ -213,7 +213,9 @@ def _operation(
         yield f"Body: {_content(operation['requestBody'])}."
     answers = operation["responses"].items()
     yield "\n".join(
-        line for status, answer in answers if status not in ("500", "503")
+        line
+        for status, answer in answers
+        if status not in ("500", "503")
         for line in _answer(status, answer)
     )
 
@@ -225,9 +227,11 @@ def _parameters(
         if "$ref" in parameter:
             continue  # the tenant: said once, at the top
         name = parameter["name"]
-        row = next(iter(field_rows({"properties": {name: parameter["schema"]}, "required": [name]})))
+        row = next(
+            iter(field_rows({"properties": {name: parameter["schema"]}, "required": [name]}))
+        )
         said = ", ".join(filter(None, [row[2], parameter.get("description", "")]))
-        optional = "" if parameter["required"] else "may be left out"
+        optional = "" if parameter.get("required") else "may be left out"
         yield row[0], parameter["in"], row[1], ", ".join(filter(None, [optional, said]))
 
 
@@ -247,10 +251,6 @@ def _content(part: Mapping[str, Any]) -> str:
         return f"`{media}`"
     shown = type_text(content["schema"])
     return "`{}`" if shown == "object" else shown
-
-
-def _is_frame_only(name: str, document: Mapping[str, Any]) -> bool:
-    return name.startswith("_")
 
 
 def _type(name: str, schema: Mapping[str, Any]) -> Iterator[str]:

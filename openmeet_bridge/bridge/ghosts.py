@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -35,6 +37,7 @@ class Ghosts:
         self._homeserver = homeserver
         self._naming = naming
         self._ready: OrderedDict[Mxid, None] = OrderedDict()
+        self._turns: WeakValueDictionary[Mxid, asyncio.Lock] = WeakValueDictionary()
 
     async def ensure(self, tenant: TenantId, slug: UserSlug) -> Mxid:
         """Return a user's ghost, which can act from now on.
@@ -47,10 +50,11 @@ class Ghosts:
         if mxid in self._ready:
             self._ready.move_to_end(mxid)
             return mxid
-        async with self._database.connection() as connection:
-            ghost = await ghosts.ensure(connection, mxid, tenant, slug)
-        if not (ghost.registered and ghost.device):
-            await self._create(mxid)
+        async with self._turn(mxid):
+            async with self._database.connection() as connection:
+                ghost = await ghosts.ensure(connection, mxid, tenant, slug)
+            if not (ghost.registered and ghost.device):
+                await self._create(mxid)
         self._ready[mxid] = None
         if len(self._ready) > _REMEMBERED:
             self._ready.popitem(last=False)
@@ -69,18 +73,30 @@ class Ghosts:
 
     async def refresh(self, tenant: TenantId, slug: UserSlug) -> None:
         """Make a ghost's profile say what the directory says. Only a difference costs a call."""
+        mxid = self._naming.ghost(tenant, slug)
+        async with self._database.connection() as connection:
+            if await directory.user(connection, tenant, slug) is None:
+                return
+        await self.ensure(tenant, slug)
+        async with self._turn(mxid):
+            await self._settle_name(mxid, tenant, slug)
+
+    async def _settle_name(self, mxid: Mxid, tenant: TenantId, slug: UserSlug) -> None:
         async with self._database.connection() as connection:
             user = await directory.user(connection, tenant, slug)
-        if user is None:
-            return
-        mxid = await self.ensure(tenant, slug)
-        async with self._database.connection() as connection:
             ghost = await ghosts.ensure(connection, mxid, tenant, slug)
-        if ghost.name == user.name:
+        if user is None or ghost.name == user.name:
             return
         await self._homeserver.set_displayname(mxid, user.name)
         async with self._database.connection() as connection:
             await ghosts.mark_name(connection, mxid, user.name)
+
+    def _turn(self, mxid: Mxid) -> asyncio.Lock:
+        """Return the lock of a ghost: several jobs may want the same of it at once."""
+        lock = self._turns.get(mxid)
+        if lock is None:
+            lock = self._turns[mxid] = asyncio.Lock()
+        return lock
 
     async def _create(self, mxid: Mxid) -> None:
         # Registration first: a profile or device call for an unknown user leaves a row at the

@@ -28,7 +28,7 @@ from ..core.naming import Naming
 from ..core.placing import place
 from ..storage import event_log, outbox, quarantine, rooms
 from ..storage.database import UNKEEPABLE, Connection, Database
-from ..storage.event_log import Row
+from ..storage.event_log import Found, Row
 from ..telemetry import INGESTED, QUARANTINED
 from .memberships import Memberships
 
@@ -178,11 +178,10 @@ class _Batch:
         self.confirmed: Confirmed = []
         self._connection = connection
         self._naming = naming
-        self._tenants: dict[RoomId, TenantId] = {}
+        self._found: dict[EventId, Found] = {}
         self._members = Memberships()
         self._state: dict[tuple[RoomId, str, str], rooms.State] = {}
         self._redactions: dict[tuple[RoomId, EventId], EventId] = {}
-        self._awaited: dict[tuple[RoomId, EventId], EventId] = {}
         self._moved_state: set[tuple[RoomId, str, str]] = set()
 
     @classmethod
@@ -195,19 +194,12 @@ class _Batch:
         unique = {event.event_id: event for event in events}
         if not unique:
             return []
-        known = await event_log.known(self._connection, list(unique))
-        new = [event for event_id, event in unique.items() if event_id not in known]
-        if new:
-            await self._load(new)
-        return new
-
-    async def _load(self, events: Sequence[Event]) -> None:
         await self._bind_portals(events)
-        room_ids = list({event.room_id for event in events})
-        self._tenants = await rooms.tenants(self._connection, room_ids)
-        event_ids = [event.event_id for event in events]
-        self._awaited = await event_log.expected_redactions(self._connection, event_ids)
-        await self._members.load(self._connection, events)
+        pairs = [(event.event_id, event.room_id) for event in unique.values()]
+        self._found = await event_log.look_up(self._connection, pairs)
+        new = [event for event_id, event in unique.items() if not self._found[event_id].known]
+        await self._members.load(self._connection, new)
+        return new
 
     async def _bind_portals(self, events: Sequence[Event]) -> None:
         # The room's very first event names its portal. Only the bot's word counts: anybody can
@@ -229,7 +221,7 @@ class _Batch:
             position=self.position,
             event_id=event.event_id,
             room_id=event.room_id,
-            tenant=self._tenants.get(event.room_id),
+            tenant=self._found[event.event_id].tenant,
             sort_key=key,
             type=event.type,
             sender=event.sender,
@@ -258,13 +250,13 @@ class _Batch:
         if self.moves:
             await event_log.move(self._connection, self.moves)
         if self.rows:
-            await event_log.insert(self._connection, self.rows)
+            await event_log.insert(self._connection, self.rows, self.position)
             await self._project()
         if self._moved_state:
             self.position = await self._members.settle_moved(
                 self._connection, self._moved_state, self.position
             )
-        if self.rows or self.moves:
+        if self.moves:
             await event_log.advance(self._connection, self.position)
 
     async def _project(self) -> None:
@@ -286,7 +278,7 @@ class _Batch:
         target = redacted_event(event)
         if target is not None:
             self._redactions[event.room_id, target] = event.event_id
-        return self._awaited.get((event.room_id, event.event_id))
+        return self._found[event.event_id].redaction
 
     def _note_state(self, row: Row) -> None:
         if row.state_key is None or row.type not in KEPT_STATE:

@@ -7,7 +7,7 @@ step can be repeated at any moment, after a crash as after somebody's change fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -73,9 +73,10 @@ class Portals:
             wanted = await directory.portal(connection, ref)
             roles = await directory.members(connection, ref)
             room_id = await rooms.room_of(connection, ref)
+        if wanted is None or wanted.deleted or wanted.reborn:
+            await self._close(ref, room_id)
+            room_id = None
         if wanted is None or wanted.deleted:
-            if room_id is not None:
-                await self._close(ref, room_id)
             return
         members = await self._ghosts_of(ref, roles)
         if room_id is None:
@@ -147,14 +148,28 @@ class Portals:
             await rooms.bind(connection, room_id, ref)
             await event_log.adopt(connection, room_id, ref.tenant)
 
-    async def _close(self, ref: PortalRef, room_id: RoomId) -> None:
-        await self._settle_members(room_id, {})
-        await self._echoed(room_id, set())
-        # The alias goes too: a new group of this name must not come into the old one's history.
-        await self._homeserver.delete_alias(self._naming.alias(ref), self._naming.bot)
-        async with self._database.connection() as connection:
-            await rooms.unbind(connection, room_id)
+    async def _close(self, ref: PortalRef, room_id: RoomId | None) -> None:
+        if room_id is not None:
+            await self._empty(room_id)
+            # The alias goes too: a new group of this name must not come into the old history.
+            await self._homeserver.delete_alias(self._naming.alias(ref), self._naming.bot)
+        async with self._database.transaction() as connection:
+            if room_id is not None:
+                await rooms.unbind(connection, room_id)
+            await directory.buried(connection, ref)
         log.info("portal.closed", tenant=ref.tenant, slug=ref.slug, room=room_id)
+
+    async def _empty(self, room_id: RoomId) -> None:
+        """Let nobody stay but the bot: people of Matrix go as well, and stay out."""
+        closed = {"join_rule": "invite"}
+        await self._homeserver.send_state(
+            room_id, "m.room.join_rules", "", closed, self._naming.bot
+        )
+        async with self._database.connection() as connection:
+            present = await rooms.room_members(connection, room_id)
+        inside = [one.mxid for one in present if one.membership in ("join", "invite")]
+        await self._take_out(room_id, [mxid for mxid in inside if mxid != self._naming.bot])
+        await self._echoed(room_id, set())
 
     # Its state
 
@@ -231,20 +246,25 @@ class Portals:
             async with limit:
                 await self._bring_in(room_id, mxid, present.get(mxid))
 
-        async def take_out(mxid: Mxid) -> None:
-            async with limit:
-                await self._homeserver.kick(
-                    room_id, mxid, "no longer a member on OpenMeet", self._naming.bot
-                )
-
         missing = [mxid for mxid in wanted if present.get(mxid) != "join"]
         extra = [
             mxid
             for mxid, membership in present.items()
             if membership in ("join", "invite") and mxid not in wanted
         ]
-        await _all(*map(take_out, extra))
+        await self._take_out(room_id, extra)
         await _all(*map(bring_in, missing))
+
+    async def _take_out(self, room_id: RoomId, mxids: Iterable[Mxid]) -> None:
+        limit = asyncio.Semaphore(_AT_ONCE)
+
+        async def take_out(mxid: Mxid) -> None:
+            async with limit:
+                await self._homeserver.kick(
+                    room_id, mxid, "no longer a member on OpenMeet", self._naming.bot
+                )
+
+        await _all(*map(take_out, mxids))
 
     async def _bring_in(self, room_id: RoomId, mxid: Mxid, membership: str | None) -> None:
         if membership == "invite":

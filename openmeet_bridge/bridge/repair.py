@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from ..core.errors import Unavailable
-from ..core.events import Event
+from ..core.events import NUDGE, Event
 from ..core.ids import Mxid, Position, RoomId
 from ..core.naming import Naming
 from ..matrix.answers import SyncAnswer, SyncedRoom
@@ -31,8 +31,6 @@ from .ghosts import Ghosts
 from .ingest import Ingest
 
 log = structlog.get_logger(__name__)
-
-NUDGE = "org.openmeet.nudge"
 
 _FILTER = {
     "presence": {"types": []},
@@ -195,13 +193,14 @@ class Repair:
         )
 
     async def _find_nudge_room(self, bot: Mxid) -> RoomId:
-        # No second underscore: never the alias of a portal.
-        localpart = f"{self._naming.prefix}nudge"
-        alias = f"#{localpart}:{self._naming.server_name}"
-        room_id = await self._homeserver.resolve_alias(alias)
+        room_id = await self._homeserver.resolve_alias(self._naming.nudge_alias)
         if room_id is not None:
             return room_id
-        body = {"room_alias_name": localpart, "preset": "private_chat", "name": "Bridge check"}
+        body = {
+            "room_alias_name": self._naming.nudge_localpart,
+            "preset": "private_chat",
+            "name": "Bridge check",
+        }
         return await self._homeserver.create_room(bot, body)
 
     # Looking

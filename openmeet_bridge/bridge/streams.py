@@ -14,8 +14,6 @@ from ..stream.frames import Frame
 from ..stream.hub import Hub
 from ..stream.subscriber import Phase, Subscriber
 
-_CHUNK = 200
-
 
 class Log(Protocol):
     """What opening a stream needs of the log."""
@@ -36,12 +34,14 @@ class Streams:
         log: The log.
         hub: Delivers what happens from now on.
         replay_entries: Most entries that are replayed; who missed more starts anew.
+        chunk: Entries that are written at once, before the reader is waited for.
     """
 
-    def __init__(self, log: Log, hub: Hub, *, replay_entries: int = 1000) -> None:
+    def __init__(self, log: Log, hub: Hub, *, replay_entries: int = 1000, chunk: int = 200) -> None:
         self._log = log
         self._hub = hub
         self._replay_entries = replay_entries
+        self._chunk = chunk
 
     async def open(self, subscriber: Subscriber, cursor: str | None) -> None:
         """Bring a stream from its cursor to the present, and leave it live.
@@ -86,10 +86,10 @@ class Streams:
             here = frames.cursor_at(self._hub.epoch, up_to)
             subscriber.write([frames.reset("too_far_behind", here)])
             return
-        for start in range(0, len(missed), _CHUNK):
+        for start in range(0, len(missed), self._chunk):
             if subscriber.phase is Phase.CLOSED:
                 return
-            chunk = missed[start : start + _CHUNK]
+            chunk = missed[start : start + self._chunk]
             subscriber.write(list(self._frames(chunk, subscriber.mxid)))
             await subscriber.sink.drain()
 

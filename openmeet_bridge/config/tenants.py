@@ -42,7 +42,7 @@ def complete_tenants(source: Source, values: dict[str, Any]) -> None:
 
 def _add_encoded(source: Source, listed: list[dict[str, Any]], values: dict[str, Any]) -> None:
     text = values.get("tenants_b64") or source.environment.get(VARIABLE)
-    if not isinstance(text, str):
+    if not isinstance(text, str) or not text.strip():
         return
     encoded = _decode(source, text)
     _refuse_repeated_ids(source, encoded, "tenants_b64")

@@ -20,7 +20,12 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Portal:
-    """A group, meetup or direct chat that should have a room."""
+    """A group, meetup or direct chat that should have a room.
+
+    Attributes:
+        reborn: Deleted and made again while the room of its former life was still open: that one
+            must be closed first, so that nobody comes into the old history.
+    """
 
     ref: PortalRef
     alias: str
@@ -30,6 +35,7 @@ class Portal:
     url: str | None
     public: bool
     deleted: bool
+    reborn: bool = False
 
     @property
     def join_rule(self) -> str:

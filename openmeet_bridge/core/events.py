@@ -16,6 +16,9 @@ POWER_LEVELS = "m.room.power_levels"
 CLIENT_TXN_KEY = "org.openmeet.txn_id"
 """Key in the content of a message sent through the bridge: the browser's own id of it."""
 
+NUDGE = "org.openmeet.nudge"
+"""Type of the bot's event that makes a restarted homeserver push what it has kept back."""
+
 PORTAL_KEY = "org.openmeet.portal"
 """Key in the content of ``m.room.create``: which portal the bot made the room for."""
 

@@ -39,6 +39,16 @@ class Naming:
         self._head = f"@{prefix}"
         self._tail = f":{server_name}"
 
+    @property
+    def nudge_localpart(self) -> str:
+        """Localpart of the alias of the bot's own room; no second underscore: never a portal's."""
+        return f"{self.prefix}nudge"
+
+    @property
+    def nudge_alias(self) -> str:
+        """Alias of the room in which the bot makes the homeserver push what it has kept back."""
+        return f"#{self.nudge_localpart}{self._tail}"
+
     def ghost_localpart(self, tenant: TenantId, slug: UserSlug) -> str:
         """Return the localpart of a user's ghost.
 

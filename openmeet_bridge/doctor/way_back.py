@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from ..core.events import NUDGE
 from ..core.ids import RoomId
 from ..matrix.errors import HomeserverError, PingFailed, Refused
 from ..matrix.homeserver import Homeserver
@@ -23,7 +24,6 @@ _TYPING_SECONDS = 3.0
 _TYPING_TRIES = 3
 _TYPING_TIMEOUT_MS = 15_000
 _POLL_SECONDS = 0.1
-_NUDGE = "org.openmeet.nudge"
 _FIXES = {
     "M_CONNECTION_FAILED": "the homeserver cannot connect to it: is the address right from the "
     "homeserver's machine, and does listen.homeserver accept it?",
@@ -99,10 +99,9 @@ def _not_seen(registration: Registration, witness: Witness, failure: PingFailed 
 
 async def _room(api: Homeserver, registration: Registration) -> tuple[RoomId | None, Finding]:
     """Find or make the bot's check room; its alias is a look at the alias namespace as well."""
-    localpart = f"{registration.prefix}nudge"
-    alias = f"#{localpart}:{registration.server_name}"
+    alias = registration.naming.nudge_alias
     try:
-        room_id = await _find_or_make(api, registration, localpart, alias)
+        room_id = await _find_or_make(api, registration, alias)
         taken = await _is_taken(api, registration, alias, room_id)
     except Refused as error:
         text = f"{alias} cannot be used: {error}"
@@ -113,12 +112,11 @@ async def _room(api: Homeserver, registration: Registration) -> tuple[RoomId | N
     return room_id, ok("alias", f"{alias} {state}")
 
 
-async def _find_or_make(
-    api: Homeserver, registration: Registration, localpart: str, alias: str
-) -> RoomId:
+async def _find_or_make(api: Homeserver, registration: Registration, alias: str) -> RoomId:
     room_id = await api.resolve_alias(alias)
     if room_id is not None:
         return room_id
+    localpart = registration.naming.nudge_localpart
     body = {"room_alias_name": localpart, "preset": "private_chat", "name": "Bridge check"}
     try:
         return await api.create_room(registration.bot, body)
@@ -182,7 +180,7 @@ async def _typing_arrives(
 
 async def _wake(api: Homeserver, registration: Registration, room_id: RoomId) -> None:
     """Make a homeserver that waits before it tries again do so now: an event, then a ping."""
-    await api.send_event(room_id, _NUDGE, f"omdoctor{uuid.uuid4().hex}", {}, registration.bot)
+    await api.send_event(room_id, NUDGE, f"omdoctor{uuid.uuid4().hex}", {}, registration.bot)
     try:
         await api.ping(registration.id)
     except PingFailed:

@@ -88,7 +88,7 @@ async def put_portal(connection: Connection, portal: Portal) -> None:
         ON CONFLICT (tenant, kind, slug) DO UPDATE SET
             name = excluded.name, topic = excluded.topic, avatar_url = excluded.avatar_url,
             url = excluded.url, public = excluded.public, deleted = excluded.deleted,
-            updated_at = now()
+            reborn = directory_portal.reborn OR directory_portal.deleted, updated_at = now()
         """,
         *portal.ref,
         portal.alias,
@@ -116,11 +116,23 @@ async def delete_portal(connection: Connection, ref: PortalRef) -> bool:
     return bool(done == "UPDATE 1")
 
 
+async def buried(connection: Connection, ref: PortalRef) -> None:
+    """Note that the room of a portal's former life is closed."""
+    await connection.execute(
+        """
+        UPDATE directory_portal SET reborn = false
+        WHERE tenant = $1 AND kind = $2 AND slug = $3 AND reborn
+        """,
+        *ref,
+    )
+
+
 async def portal(connection: Connection, ref: PortalRef) -> Portal | None:
     """Return a portal, deleted ones included."""
     row = await connection.fetchrow(
         """
-        SELECT alias, name, topic, avatar_url, url, public, deleted FROM directory_portal
+        SELECT alias, name, topic, avatar_url, url, public, deleted, reborn
+        FROM directory_portal
         WHERE tenant = $1 AND kind = $2 AND slug = $3
         """,
         *ref,

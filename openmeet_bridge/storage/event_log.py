@@ -61,6 +61,35 @@ async def advance(connection: Connection, position: Position) -> None:
     await connection.execute("UPDATE log_head SET position = $1", position)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is known of an event before it is appended."""
+
+    known: bool
+    tenant: TenantId | None
+    redaction: EventId | None
+
+
+async def look_up(
+    connection: Connection, events: Sequence[tuple[EventId, RoomId]]
+) -> dict[EventId, Found]:
+    """Return whether the log has these events, whose rooms they are of, and what redacts them."""
+    rows = await connection.fetch(
+        """
+        SELECT given.event_id, log.event_id IS NOT NULL AS known, portal.tenant,
+               pending_redaction.redaction
+        FROM unnest($1::text[], $2::text[]) AS given (event_id, room_id)
+        LEFT JOIN log ON log.event_id = given.event_id
+        LEFT JOIN portal ON portal.room_id = given.room_id
+        LEFT JOIN pending_redaction ON pending_redaction.room_id = given.room_id
+                                   AND pending_redaction.target = given.event_id
+        """,
+        [event_id for event_id, _ in events],
+        [room_id for _, room_id in events],
+    )
+    return {row[0]: Found(row[1], row[2], row[3]) for row in rows}
+
+
 async def known(connection: Connection, event_ids: Sequence[EventId]) -> set[EventId]:
     """Return which of these events are in the log already."""
     rows = await connection.fetch(
@@ -69,10 +98,14 @@ async def known(connection: Connection, event_ids: Sequence[EventId]) -> set[Eve
     return {row["event_id"] for row in rows}
 
 
-async def insert(connection: Connection, rows: Sequence[Row]) -> None:
-    """Write rows. The caller holds :func:`lock` and has left out what is :func:`known`."""
+async def insert(connection: Connection, rows: Sequence[Row], position: Position) -> None:
+    """Write rows, and move the end of the log to a position.
+
+    The caller holds :func:`lock` and has left out what is known already.
+    """
     await connection.execute(
         """
+        WITH moved AS (UPDATE log_head SET position = $16)
         INSERT INTO log (position, event_id, room_id, tenant, sort_key, type, sender, state_key,
                          timestamp, content, client_txn_id, counted, effect, redacted_by, source)
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
@@ -80,6 +113,7 @@ async def insert(connection: Connection, rows: Sequence[Row]) -> None:
                              $11::text[], $12::bool[], $13::smallint[], $14::text[], $15::text[])
         """,
         *_columns(rows),
+        position,
     )
 
 
@@ -111,24 +145,14 @@ async def expect_redactions(
     await connection.execute(
         """
         INSERT INTO pending_redaction (room_id, target, redaction)
-        SELECT * FROM unnest($1::text[], $2::text[], $3::text[])
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS given (room_id, target, by)
+        WHERE NOT EXISTS (SELECT FROM log WHERE log.event_id = given.target)
         ON CONFLICT DO NOTHING
         """,
         rooms,
         events,
         redactions,
     )
-
-
-async def expected_redactions(
-    connection: Connection, event_ids: Sequence[EventId]
-) -> dict[tuple[RoomId, EventId], EventId]:
-    """Return the redactions that came before these events, by room and event."""
-    rows = await connection.fetch(
-        "SELECT room_id, target, redaction FROM pending_redaction WHERE target = ANY($1::text[])",
-        event_ids,
-    )
-    return {(row["room_id"], row["target"]): row["redaction"] for row in rows}
 
 
 async def adopt(connection: Connection, room_id: RoomId, tenant: TenantId) -> None:

@@ -72,15 +72,19 @@ def _current(connection: Connection) -> str | None:
 
 
 async def _with_connection(dsn: str, work: Callable[[Connection], T]) -> T:
-    async def connect() -> Any:
-        return await asyncpg.connect(dsn, timeout=10)
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    # Connected here and lent to SQLAlchemy, which would wrap the errors that tell what is wrong.
     try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(work)
-    except AWAY as error:
+        connection = await asyncpg.connect(dsn, timeout=10)
+    except (*AWAY, asyncpg.PostgresError) as error:
         raise Unavailable(f"The database does not answer: {error}") from error
+
+    async def lend() -> Any:
+        return connection
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lend, poolclass=NullPool)
+    try:
+        async with engine.begin() as lent:
+            return await lent.run_sync(work)
     finally:
         await engine.dispose()
 

@@ -34,14 +34,6 @@ class State:
     content: bytes
 
 
-async def tenants(connection: Connection, room_ids: Sequence[RoomId]) -> dict[RoomId, TenantId]:
-    """Return to which tenants these rooms belong; rooms of no portal are left out."""
-    rows = await connection.fetch(
-        "SELECT room_id, tenant FROM portal WHERE room_id = ANY($1::text[])", room_ids
-    )
-    return {row["room_id"]: row["tenant"] for row in rows}
-
-
 async def portal(connection: Connection, tenant: TenantId, room_id: RoomId) -> PortalRef | None:
     """Return which portal of a tenant a room is."""
     row = await connection.fetchrow(

@@ -72,7 +72,7 @@ class MatrixUser:
 
     async def read(self, room_id: str, event_id: str) -> None:
         """Marks the room as read up to an event."""
-        _ok(await self._client.update_receipt_marker(room_id, event_id, thread_id=None))
+        _ok(await self._client.update_receipt_marker(room_id, event_id))
 
     async def type(self, room_id: str, typing: bool = True) -> None:
         """Says that this user types, or no longer does."""

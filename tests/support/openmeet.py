@@ -143,16 +143,20 @@ class User:
         token = self.tenant.token(self.number, self.slug, lifetime=lifetime)
         return {"Authorization": f"Bearer {token}", "X-Tenant-Id": self.tenant.id}
 
-    async def ask(self, method: str, path: str, body: Json | None = None, **params: str) -> Answer:
+    async def ask(
+        self, method: str, path: str, body: Json | None = None, params: Mapping[str, str] = {}
+    ) -> Answer:
         """Calls the web API (``path`` without ``/api/v1``), whatever the answer."""
         url = f"{self._settings.api_url}/api/v1{path}"
         return await call(
             self._session, method, url, headers=self.headers(), body=body, params=params
         )
 
-    async def do(self, method: str, path: str, body: Json | None = None, **params: str) -> Any:
+    async def do(
+        self, method: str, path: str, body: Json | None = None, params: Mapping[str, str] = {}
+    ) -> Any:
         """Calls the web API; returns the body of what must be a success."""
-        answer = await self.ask(method, path, body, **params)
+        answer = await self.ask(method, path, body, params)
         assert answer.status in (200, 202), (method, path, answer)
         return answer.body
 
@@ -167,13 +171,13 @@ class User:
     async def timeline(self, room_id: str) -> list[dict[str, Any]]:
         """The whole timeline of a room, fetched page by page from its end to its beginning."""
         found: list[dict[str, Any]] = []
-        place: dict[str, str] = {}
+        place = {"limit": "50"}
         while True:
-            page = await self.do("GET", f"/rooms/{quote(room_id)}/timeline", limit="50", **place)
+            page = await self.do("GET", f"/rooms/{quote(room_id)}/timeline", params=place)
             found = page["entries"] + found
             if not page["has_before"]:
                 return found
-            place = {"before": page["entries"][0]["order"]}
+            place["before"] = page["entries"][0]["order"]
 
     async def bodies(self, room_id: str) -> list[str]:
         """The texts of a room's messages, in the order of its timeline."""

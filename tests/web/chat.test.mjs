@@ -100,6 +100,29 @@ test('nobody types for ever: a lost connection ends it', async () => {
   world.chat.stop();
 });
 
+test('who has spoken is not typing any more', async () => {
+  const world = await setUp();
+  const told = [];
+  world.chat.on('typing', ({ roomId }) => told.push(roomId));
+  world.send({ type: 'typing', data: { room_id: '!r', users: [BEN] } });
+  world.send({ type: 'timeline', cursor: 'c2', data: message(20) });
+  assert.deepEqual([world.chat.timeline('!r').typing, told], [[], ['!r', '!r']]);
+  world.chat.stop();
+});
+
+test('the first page holds all that is unread', async () => {
+  const world = await setUp();
+  const limits = [];
+  world.chat.api.timeline = async (roomId, { limit }) => limits.push(limit) && page([]);
+  const unread = { a: 0, b: 60, c: 100 };
+  for (const [name, count] of Object.entries(unread)) {
+    world.chat.store.putRoom(room({ room_id: `!${name}`, unread_count: count }));
+    await world.chat.openRoom(`!${name}`);
+  }
+  assert.deepEqual(limits, [50, 70, 110]);
+  world.chat.stop();
+});
+
 test('out of a room: it is forgotten, and told', async () => {
   const world = await setUp();
   const told = [];

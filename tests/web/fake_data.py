@@ -130,7 +130,13 @@ class Community:
         content = {"membership": "join", "displayname": PEOPLE[slug]}
         mxid = person(slug)["mxid"]
         return self.entry(
-            room, slug, content, kind="m.room.member", state_key=mxid, timestamp=timestamp
+            room,
+            slug,
+            content,
+            kind="m.room.member",
+            state_key=mxid,
+            subject=person(slug),
+            timestamp=timestamp,
         )
 
     def _build(self) -> None:

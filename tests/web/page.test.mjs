@@ -60,7 +60,7 @@ test('read marks sit at the newest message that they cover, not at own ones', ()
 test('lines about what happened', () => {
   const member = (content, sender = ANN, before) => happened(
     message(1, sender, { type: 'm.room.member', state_key: '@ben:x', content }), name,
-    before && state(0, 'm.room.member', before),
+    { previous: before && state(0, 'm.room.member', before) },
   );
   assert.equal(member({ membership: 'join' }, BEN), 'Ben joined');
   assert.equal(member({ membership: 'join', displayname: 'B.' }, BEN), 'B. joined');
@@ -69,10 +69,62 @@ test('lines about what happened', () => {
   assert.equal(member({ membership: 'leave' }, BEN), 'Ben left');
   assert.equal(member({ membership: 'leave' }), 'Ann removed Ben');
   assert.equal(member({ membership: 'invite' }), 'Ann invited Ben');
-  assert.equal(happened(state(1, 'm.reaction', {}), name, undefined), null);
-  assert.equal(happened(message(1, BEN, { type: 'org.poll', content: {} }), name, undefined),
+  assert.equal(happened(state(1, 'm.reaction', {}), name), null);
+  assert.equal(happened(message(1, BEN, { type: 'org.poll', content: {} }), name),
     'Ben sent something that cannot be shown here');
-  assert.equal(summary(['a joined', 'b joined', 'x']), '2 people joined · 1 change');
+});
+
+test('the subject of a membership is called by its name, whoever tells of it', () => {
+  const subject = { mxid: '@eve:x', name: 'Eve', avatar_url: null, slug: 'eve' };
+  const member = { type: 'm.room.member', state_key: '@eve:x', subject };
+  assert.equal(happened(message(1, ANN, { ...member, content: { membership: 'leave' } }), name),
+    'Ann removed Eve');
+  assert.equal(happened(message(1, ANN, { ...member, content: { membership: 'ban' } }), name),
+    'Ann banned Eve');
+});
+
+/** How the bridge makes a room: the creator sets it up, invites, and people come. */
+function founded() {
+  const member = (n, sender, whom, membership) => message(n, sender, {
+    type: 'm.room.member', state_key: whom.mxid, subject: whom, content: { membership },
+  });
+  return [
+    state(1, 'm.room.create', {}), member(2, ANN, ANN, 'join'),
+    state(3, 'm.room.power_levels', {}), state(4, 'm.room.join_rules', { join_rule: 'invite' }),
+    state(5, 'm.room.name', { name: 'First' }), member(6, ANN, BEN, 'invite'),
+    member(7, BEN, BEN, 'join'),
+  ];
+}
+
+const words = (list) => list.flatMap((row) => row.lines ?? []).map((line) => line.words);
+
+test('how a room was furnished is no news, later changes are', () => {
+  assert.deepEqual(words(rows(founded())), ['This room was created', 'Ben joined']);
+  const changed = [...founded(), state(8, 'm.room.name', { name: 'Second' }),
+    state(9, 'm.room.power_levels', { ban: 1 })];
+  assert.deepEqual(words(rows(changed)).slice(2), ['Ann named this room “Second”']);
+  assert.deepEqual(words(rows(founded().slice(3))).slice(0, 2),
+    ['Ann changed who may join', 'Ann named this room “First”'], 'without the beginning it may be');
+});
+
+test('an invitation stays until it is followed', () => {
+  assert.deepEqual(words(rows(founded().slice(5, 6))), ['Ann invited Ben']);
+  const spoken = rows([founded()[5], message(10, ANN), founded()[6]]);
+  assert.deepEqual(words(spoken), ['Ann invited Ben', 'Ben joined']);
+});
+
+test('many lines are counted', () => {
+  const line = (what) => ({ words: '', what, whom: '' });
+  assert.equal(summary(['joined', 'joined', 'other'].map(line)), '2 people joined · 1 change');
+  assert.equal(summary(['joined', 'invited', 'other'].map(line)), '1 person joined · 2 changes');
+});
+
+test('names and addresses cannot turn the words around them', () => {
+  const eve = { ...BEN, name: '\u202eeve\u2066' };
+  assert.equal(typingLine([eve.name, 'Ann']), 'eve and Ann are typing');
+  assert.equal(preview(message(1, eve), () => eve.name, true), 'eve: text 1');
+  assert.deepEqual(pieces('https://a.example/\u202etxt.exe').map((piece) => piece.href),
+    ['https://a.example/', null]);
 });
 
 test('whatever the content is, there are words', () => {

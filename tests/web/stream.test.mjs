@@ -153,6 +153,20 @@ test('no network is called offline, and waiting can be cut short', async () => {
   assert.equal(world.stream.state.phase, 'live');
 });
 
+test('a network that is gone ends what seems open, and a browser that is wrong costs little', async () => {
+  const world = await live();
+  world.online = false;
+  world.stream.networkLost();
+  assert.deepEqual([world.stream.state.phase, world.last().closed], ['offline', true]);
+  await world.clock.pass(1000);
+  world.stream.networkLost();
+  assert.equal(world.stream.state.retryAt - world.clock.now(), 30_000, 'the second try is not soon');
+  world.stream.tryNow();
+  await settled();
+  world.hello();
+  assert.deepEqual([world.stream.state.phase, world.last().url], ['live', 'ws?cursor=c1']);
+});
+
 test('a refused ticket waits for as long as it was told', async () => {
   const world = setUp({ refuse: [new ApiError('busy', { status: 429, retryAfterMs: 7000 })] });
   world.stream.start('c1');

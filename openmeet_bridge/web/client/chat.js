@@ -31,6 +31,9 @@ import { Timeline } from './timeline.js';
  * @property {Person} stranger The server takes us for somebody else.
  */
 
+/** The longest first page, and how much of what is read stands before what is not. */
+const MOST_FIRST = 150;
+const FEW = 10;
 /** A room's members are counted anew so long (ms) after the last change. */
 const RECOUNT_AFTER = 300;
 
@@ -85,7 +88,8 @@ export class Chat extends Emitter {
   }
 
   /**
-   * Loads the newest page of a room, once; from then on the stream keeps it up to date.
+   * Loads the newest page of a room, once; from then on the stream keeps it up to date. All that
+   * is unread is on it, and a few messages before.
    *
    * @param {string} roomId
    * @returns {Promise<Timeline>}
@@ -93,8 +97,14 @@ export class Chat extends Emitter {
   async openRoom(roomId) {
     const known = this._timelines.get(roomId) ?? new Timeline(roomId);
     this._timelines.set(roomId, known);
-    if (!known.loaded) await this._load(known, 'first', {});
+    if (!known.loaded) await this._load(known, 'first', { limit: this._firstPage(roomId) });
     return known;
+  }
+
+  /** @param {string} roomId */
+  _firstPage(roomId) {
+    const unread = this.store.room(roomId)?.unread_count ?? 0;
+    return Math.max(this._pageSize, Math.min(MOST_FIRST, unread + FEW));
   }
 
   /**
@@ -110,7 +120,7 @@ export class Chat extends Emitter {
   /**
    * @param {Timeline} timeline
    * @param {'first' | 'before'} where
-   * @param {{before?: string}} range
+   * @param {{limit?: number, before?: string}} range
    */
   async _load(timeline, where, range) {
     const { roomId } = timeline;
@@ -275,9 +285,23 @@ export class Chat extends Emitter {
     this.store.applyEntry(entry);
     this.emit('rooms', null);
     this.emit('timeline', { roomId: entry.room_id });
+    this._stopTyping(entry);
     const isNews = outcome === 'added' && (!newest || entry.order > newest.order);
     const theirs = entry.sender.mxid !== this.store.me.mxid;
     if (isNews && theirs && isMessage(entry)) this.emit('arrival', entry);
+  }
+
+  /**
+   * Who has just spoken is not typing, whatever they forgot to say.
+   *
+   * @param {Entry} entry
+   */
+  _stopTyping(entry) {
+    const timeline = this._timelines.get(entry.room_id);
+    const rest = timeline?.typing.filter((user) => user.mxid !== entry.sender.mxid);
+    if (!timeline || !rest || rest.length === timeline.typing.length) return;
+    timeline.typing = rest;
+    this.emit('typing', { roomId: entry.room_id });
   }
 
   /** @param {{room_id: string, user: Person, membership: string}} data */

@@ -96,6 +96,12 @@ export class Stream {
     }
   }
 
+  /** The browser says that the network is gone: an open connection is no proof against it. */
+  networkLost() {
+    if (this.state.phase === 'live') this._lost(null);
+    else if (this.state.phase === 'connecting') this._retry(0, null);
+  }
+
   /** @param {number} attempt */
   async _connect(attempt) {
     this._drop();
@@ -184,7 +190,9 @@ export class Stream {
     this._drop();
     const attempt = this.state.attempt + 1;
     const online = this._online();
-    const wait = online ? backoffMs(attempt, this._random) : BACKOFF.longest;
+    // Browsers are wrong about it at times, so the first try comes soon.
+    const soon = online || attempt === 1;
+    const wait = soon ? backoffMs(attempt, this._random) : BACKOFF.longest;
     const ms = Math.max(wait, leastMs);
     this._set(online ? 'reconnecting' : 'offline', attempt, this._clock.now() + ms, reason);
     this._retryTimer = this._clock.setTimeout(() => this._connect(attempt), ms);

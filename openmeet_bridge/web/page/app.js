@@ -10,7 +10,7 @@ import { faceOf } from './avatar.js';
 import { OmConnection } from './connection.js';
 import { preview } from './describe.js';
 import { h } from './dom.js';
-import { badge } from './format.js';
+import { badge, plainName } from './format.js';
 import { icon } from './icons.js';
 import { OmLogin } from './login.js';
 import { Painter } from './painter.js';
@@ -39,6 +39,8 @@ export class OmApp extends HTMLElement {
   connectedCallback() {
     addEventListener('hashchange', () => this._onRoute());
     addEventListener('online', () => this._chat?.stream.tryNow());
+    addEventListener('offline', () => this._chat?.stream.networkLost());
+    addEventListener('beforeunload', (event) => this._onLeave(event));
     addEventListener('focus', () => this._onAttention());
     document.addEventListener('visibilitychange', () => this._onAttention());
     this.addEventListener('keydown', (event) => this._onKey(event));
@@ -50,6 +52,17 @@ export class OmApp extends HTMLElement {
     if (document.visibilityState !== 'visible') return;
     if (this._chat?.stream.state.phase === 'reconnecting') this._chat.stream.tryNow();
     this._room?.readSoon();
+  }
+
+  /**
+   * What the server does not have yet would be lost with the page.
+   *
+   * @param {Event} event
+   */
+  _onLeave(event) {
+    const mine = this._chat?.outbox.unsent() ?? [];
+    const lost = mine.some(({ state }) => state !== 'pending' && state !== 'failed');
+    if (lost) event.preventDefault();
   }
 
   async _boot() {
@@ -267,7 +280,7 @@ export class OmApp extends HTMLElement {
     const unread = this._chat?.store.unreadTotal() ?? 0;
     const room = this._chat?.store.room(this._room?.roomId ?? '');
     const count = unread ? `(${badge(unread)}) ` : '';
-    document.title = `${count}${room ? `${room.name} · ` : ''}OpenMeet chat`;
+    document.title = `${count}${room ? `${plainName(room.name)} · ` : ''}OpenMeet chat`;
   }
 
   /** @param {ConnectionState} state */

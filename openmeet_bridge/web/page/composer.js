@@ -91,8 +91,9 @@ export class OmComposer extends HTMLElement {
   _grow() {
     if (!this._area || !this._button) return;
     this._area.style.height = 'auto';
+    // Empty it is one row, however long the name in its placeholder is.
     const border = this._area.offsetHeight - this._area.clientHeight;
-    this._area.style.height = `${this._area.scrollHeight + border}px`;
+    if (this._area.value) this._area.style.height = `${this._area.scrollHeight + border}px`;
     const over = this._tooLong();
     const words = over ? `This is too long by ${over.toLocaleString()} bytes.` : '';
     if (this._warning?.textContent !== words) this._warning?.replaceChildren(words);

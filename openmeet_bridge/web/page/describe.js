@@ -5,13 +5,14 @@
  */
 
 import { isMessage, text } from '../client/message.js';
+import { plainName } from './format.js';
 
 /** @typedef {(mxid: string) => string} Name */
 
 /** Settings of a room that concern machines; none of them is worth a line. */
 const SILENT = new Set([
   'm.room.redaction', 'm.room.canonical_alias', 'm.room.aliases', 'm.room.guest_access',
-  'm.room.server_acl', 'm.space.child', 'm.space.parent', 'm.reaction',
+  'm.room.power_levels', 'm.room.server_acl', 'm.space.child', 'm.space.parent', 'm.reaction',
 ]);
 
 const ATTACHMENTS = new Map([
@@ -52,24 +53,32 @@ export function said(entry) {
 export function preview(entry, name, withSender) {
   const { text: words, manner } = said(entry);
   const line = words.slice(0, 200).replace(/\s+/gu, ' ');
-  const who = name(entry.sender.mxid);
+  const who = plainName(name(entry.sender.mxid));
   if (manner === 'emote') return `${who} ${line}`;
   return withSender ? `${who}: ${line}` : line;
 }
 
 /**
+ * What was known before an entry.
+ *
+ * @typedef {object} Before
+ * @property {Entry} [previous] The same state as it was.
+ * @property {Entry} [create] How the room began.
+ */
+
+/**
  * @param {Entry} entry
  * @param {Name} name
- * @param {Entry | undefined} previous The same state as it was before, when it is known.
+ * @param {Before} [before]
  * @returns {string | null} A line about what happened; null: nothing worth telling.
  */
-export function happened(entry, name, previous) {
-  if (isMessage(entry) || SILENT.has(entry.type)) return null;
-  const who = name(entry.sender.mxid);
+export function happened(entry, name, before = {}) {
+  if (isMessage(entry) || SILENT.has(entry.type) || setsUp(entry, before)) return null;
+  const who = plainName(name(entry.sender.mxid));
   const { content } = entry;
   switch (entry.type) {
-    case 'm.room.member': return membership(entry, name, previous);
-    case 'm.room.create': return `${who} created this room`;
+    case 'm.room.member': return membership(entry, name, before.previous);
+    case 'm.room.create': return 'This room was created';
     case 'm.room.name':
       return text(content.name) ? `${who} named this room “${text(content.name)}”`
         : `${who} removed the name of this room`;
@@ -77,7 +86,6 @@ export function happened(entry, name, previous) {
       return text(content.topic) ? `${who} set the topic to “${text(content.topic)}”`
         : `${who} removed the topic`;
     case 'm.room.avatar': return `${who} changed the picture of this room`;
-    case 'm.room.power_levels': return `${who} changed who may do what`;
     case 'm.room.join_rules': return `${who} changed who may join`;
     case 'm.room.history_visibility': return `${who} changed who may read the history`;
     case 'm.room.pinned_events': return `${who} changed the pinned messages`;
@@ -85,6 +93,17 @@ export function happened(entry, name, previous) {
     case 'm.room.tombstone': return `${who} replaced this room by a new one`;
     default: return other(entry, who);
   }
+}
+
+/**
+ * @param {Entry} entry
+ * @param {Before} before
+ * @returns {boolean} True for how a room was first furnished, which is no change of anything.
+ */
+function setsUp(entry, { previous, create }) {
+  if (!create || previous || entry.state_key === undefined || entry === create) return false;
+  const byCreator = entry.sender.mxid === create.sender.mxid;
+  return byCreator && (entry.type !== 'm.room.member' || entry.state_key === create.sender.mxid);
 }
 
 /**
@@ -105,8 +124,8 @@ function other(entry, who) {
  */
 function membership(entry, name, previous) {
   const target = entry.state_key ?? '';
-  const called = text(entry.content.displayname) || entry.subject?.name || name(target);
-  const by = name(entry.sender.mxid);
+  const called = plainName(text(entry.content.displayname) || entry.subject?.name || name(target));
+  const by = plainName(name(entry.sender.mxid));
   const own = target === entry.sender.mxid;
   const before = text(previous?.content.membership);
   switch (entry.content.membership) {
@@ -139,7 +158,7 @@ function left(called, by, own, before) {
  * @param {string} called
  */
 function profile(entry, previous, called) {
-  const old = text(previous?.content.displayname);
+  const old = plainName(text(previous?.content.displayname));
   if (old && old !== called) return `${old} is now called ${called}`;
   if (previous?.content.avatar_url !== entry.content.avatar_url) {
     return `${called} changed their picture`;

@@ -17,9 +17,10 @@ export function initials(name) {
  * @returns {number} From 0 up to `count`, always the same for the same id.
  */
 export function hue(id, count) {
-  let hash = 7;
-  for (const letter of id) hash = (hash * 31 + (letter.codePointAt(0) ?? 0)) % 1_000_003;
-  return hash % count;
+  let hash = 15;
+  for (const letter of id) hash = Math.imul(hash ^ (letter.codePointAt(0) ?? 0), 33);
+  // The low bits alone would give names of one length and ending the same colour.
+  return ((hash ^ (hash >>> 15)) >>> 0) % count;
 }
 
 /** @param {number} time */
@@ -69,9 +70,20 @@ export function shortTime(time, now) {
   return new Intl.DateTimeFormat(undefined, { day: 'numeric', month: 'short' }).format(time);
 }
 
+/** What turns the writing direction around, also of the words that follow. */
+const TURNS = /[\u202a-\u202e\u2066-\u2069]/gu;
+
+/**
+ * @param {string} name
+ * @returns {string} A name that leaves the words around it as they are.
+ */
+export function plainName(name) {
+  return name.replace(TURNS, '');
+}
+
 /** @param {string[]} names */
 export function list(names) {
-  return new Intl.ListFormat('en', { type: 'conjunction' }).format(names);
+  return new Intl.ListFormat('en', { type: 'conjunction' }).format(names.map(plainName));
 }
 
 /**

@@ -1,4 +1,5 @@
-const CANDIDATE = /\bhttps?:\/\/[^\s<>"\u0000-\u001f]+/giu;
+// Nothing that turns the writing direction: an address must not read as another one.
+const CANDIDATE = /\bhttps?:\/\/[^\s<>"\u0000-\u001f\u200e\u200f\u202a-\u202e\u2066-\u2069]+/giu;
 const CLOSERS = new Map([[')', '('], [']', '['], ['}', '{']]);
 
 /**

@@ -2,7 +2,7 @@
 
 import { faceOf } from './avatar.js';
 import { h, hidden } from './dom.js';
-import { clock, fullTime, list } from './format.js';
+import { clock, fullTime, list, plainName } from './format.js';
 import { icon } from './icons.js';
 import { pieces } from './linkify.js';
 import { summary } from './rows.js';
@@ -39,7 +39,7 @@ export function makeRow(row, actions) {
  * @param {RowActions} actions
  */
 function systemRow(row, actions) {
-  const lines = row.lines.map((line) => h('p', {}, line));
+  const lines = row.lines.map((line) => h('p', {}, line.words));
   if (row.lines.length < FOLD_FROM) return h('li', { class: 'system' }, ...lines);
   const details = h('details', { open: actions.unfolded.has(row.key) },
     h('summary', {}, summary(row.lines)), ...lines);
@@ -70,7 +70,7 @@ function messageRow(row, actions) {
 function name(row) {
   const shown = row.first && !row.mine && row.manner !== 'emote';
   if (shown) return h('span', { class: 'message__name' }, row.sender.name);
-  return row.manner === 'emote' ? null : hidden(`${row.mine ? 'You' : row.sender.name}: `);
+  return row.manner === 'emote' ? null : hidden(`${row.mine ? 'You' : plainName(row.sender.name)}: `);
 }
 
 /** @param {MessageRow} row */
@@ -78,7 +78,7 @@ function bubble(row) {
   const iso = new Date(row.time).toISOString();
   return h('div', { class: 'message__bubble' },
     h('span', { class: 'message__text', dir: 'auto' },
-      row.manner === 'emote' ? h('b', {}, `${row.sender.name} `) : null,
+      row.manner === 'emote' ? h('b', {}, `${plainName(row.sender.name)} `) : null,
       ...pieces(row.text).map(linked)),
     h('span', { class: 'message__meta' },
       h('time', { datetime: iso, title: fullTime(row.time) }, clock(row.time)),
@@ -100,16 +100,20 @@ function progress(state) {
     icon(done ? 'tick' : 'clock'), done ? null : hidden(words));
 }
 
+/** @param {string} words */
+function waits(words) {
+  return h('p', { class: 'message__waits' }, words);
+}
+
 /**
  * @param {MessageRow} row
  * @param {RowActions} actions
  */
 function failure(row, actions) {
   const { txnId } = row;
+  if (row.state === 'pending') return waits('Kept by the server, and delivered as soon as it can.');
   if (txnId === null || row.reason === null) return null;
-  if (row.state === 'waiting') {
-    return h('p', { class: 'message__waits' }, `Not sent yet. ${row.reason} It is tried again.`);
-  }
+  if (row.state === 'waiting') return waits(`Not sent yet. ${row.reason} It is tried again.`);
   if (row.state !== 'failed') return null;
   return h('div', { class: 'message__failure', role: 'alert' },
     h('p', {}, `Not sent. ${row.reason}`),

@@ -6,14 +6,20 @@
  * @import { Name } from './describe.js'
  */
 
-import { isMessage } from '../client/message.js';
+import { isMessage, text } from '../client/message.js';
 import { happened, said } from './describe.js';
 import { dayKey, dayLabel } from './format.js';
 
 /**
  * @typedef {{kind: 'day', key: string, label: string}} DayRow
  * @typedef {{kind: 'unread', key: string}} UnreadRow
- * @typedef {{kind: 'system', key: string, lines: string[]}} SystemRow
+ *
+ * @typedef {object} Line
+ * @property {string} words
+ * @property {'joined' | 'invited' | 'other'} what
+ * @property {string} whom Matrix user id; empty where it concerns nobody.
+ *
+ * @typedef {{kind: 'system', key: string, lines: Line[]}} SystemRow
  *
  * @typedef {object} MessageRow
  * @property {'message'} kind
@@ -93,9 +99,26 @@ function rowOf(item, view, states) {
   if (item.echo) return echoRow(item.key, item.echo);
   if (isMessage(item.entry)) return messageRow(item.key, item.entry, view);
   const slot = `${item.entry.type} ${item.entry.state_key}`;
-  const line = happened(item.entry, view.name, states.get(slot));
+  const previous = states.get(slot);
+  const before = { previous, create: states.get('m.room.create ') };
+  const words = happened(item.entry, view.name, before);
   if (item.entry.state_key !== undefined) states.set(slot, item.entry);
-  return line === null ? null : { kind: 'system', key: item.key, lines: [line] };
+  if (words === null) return null;
+  return { kind: 'system', key: item.key, lines: [{ words, ...step(item.entry, previous) }] };
+}
+
+/**
+ * @param {Entry} entry
+ * @param {Entry | undefined} previous
+ * @returns {Pick<Line, 'what' | 'whom'>}
+ */
+function step(entry, previous) {
+  if (entry.type !== 'm.room.member') return { what: 'other', whom: '' };
+  const whom = entry.state_key ?? '';
+  const membership = text(entry.content.membership);
+  if (membership === 'invite') return { what: 'invited', whom };
+  const came = membership === 'join' && text(previous?.content.membership) !== 'join';
+  return { what: came ? 'joined' : 'other', whom };
 }
 
 /**
@@ -134,7 +157,7 @@ function echoRow(key, echo) {
 function push(rows, row) {
   const before = rows[rows.length - 1];
   if (row.kind === 'system' && before?.kind === 'system') {
-    before.lines.push(...row.lines);
+    for (const line of row.lines) tell(before, line);
     return;
   }
   if (row.kind === 'message' && before?.kind === 'message' && grouped(before, row)) {
@@ -142,6 +165,16 @@ function push(rows, row) {
     row.first = false;
   }
   rows.push(row);
+}
+
+/**
+ * @param {SystemRow} row
+ * @param {Line} line
+ */
+function tell(row, line) {
+  const settles = line.what === 'joined';
+  row.lines = row.lines.filter((one) => !(settles && one.what === 'invited' && one.whom === line.whom));
+  row.lines.push(line);
 }
 
 /**
@@ -171,11 +204,11 @@ function placeReaders(rows, view) {
 }
 
 /**
- * @param {string[]} lines
+ * @param {Line[]} lines
  * @returns {string} One line for many.
  */
 export function summary(lines) {
-  const joined = lines.filter((line) => line.endsWith(' joined')).length;
+  const joined = lines.filter((line) => line.what === 'joined').length;
   const rest = lines.length - joined;
   const parts = [];
   if (joined) parts.push(joined === 1 ? '1 person joined' : `${joined} people joined`);

@@ -1,6 +1,7 @@
 /**
  * @import { Chat } from '../client/chat.js'
  * @import { Timeline } from '../client/timeline.js'
+ * @import { Row } from './rows.js'
  */
 
 import { h, reconcile } from './dom.js';
@@ -81,7 +82,7 @@ export class OmTimeline extends HTMLElement {
       unfolded: this._unfolded,
       changed: () => this.render(),
     }));
-    this._showEdges(model, rows.length);
+    this._showEdges(model, rows);
     if (model?.loaded && !this._started) this._begin();
     else this._restore(place);
     this._showPill();
@@ -90,15 +91,22 @@ export class OmTimeline extends HTMLElement {
 
   /**
    * @param {Timeline | undefined} model
-   * @param {number} shown
+   * @param {Row[]} rows
    */
-  _showEdges(model, shown) {
-    if (!this._older || !this._empty) return;
+  _showEdges(model, rows) {
+    if (!this._empty) return;
+    const silent = rows.every((row) => row.kind !== 'message') && !model?.hasBefore;
+    this._empty.hidden = !silent;
+    this._empty.textContent = model?.loaded ? 'No messages yet.' : 'Loading messages…';
+    this._showOlder(model);
+  }
+
+  /** @param {Timeline | undefined} model */
+  _showOlder(model) {
+    if (!this._older) return;
     this._older.hidden = !model?.loaded || !model.hasBefore;
     this._older.textContent = this._failed ? 'Older messages could not be loaded. Try again'
       : this._busy ? 'Loading older messages…' : 'Load older messages';
-    this._empty.hidden = shown > 0;
-    this._empty.textContent = model?.loaded ? 'Nothing here yet. Say hello!' : 'Loading messages…';
   }
 
   /** The first look: at what is new when there is something new, else at the end. */
@@ -114,9 +122,12 @@ export class OmTimeline extends HTMLElement {
 
   /** @param {boolean} smooth */
   toEnd(smooth) {
+    if (!this._scroller) return;
+    const { scrollHeight: top, scrollTop, clientHeight } = this._scroller;
     const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    const top = this._scroller?.scrollHeight ?? 0;
-    this._scroller?.scrollTo({ top, behavior: smooth && !calm ? 'smooth' : 'instant' });
+    // A long way takes long to slide, and whatever comes in meanwhile would stop it half-way.
+    const near = top - scrollTop < clientHeight * 3;
+    this._scroller.scrollTo({ top, behavior: smooth && near && !calm ? 'smooth' : 'instant' });
     this.atEnd = true;
   }
 
@@ -173,14 +184,14 @@ export class OmTimeline extends HTMLElement {
     if (this._busy || !this._model?.hasBefore) return;
     this._busy = true;
     this._failed = false;
-    this._showEdges(this._model, this._list?.childElementCount ?? 0);
+    this._showOlder(this._model);
     try {
       await this.chat?.loadOlder(this.roomId);
     } catch {
       this._failed = true;
     } finally {
       this._busy = false;
-      this._showEdges(this._model, this._list?.childElementCount ?? 0);
+      this._showOlder(this._model);
     }
   }
 }

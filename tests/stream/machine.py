@@ -1,0 +1,275 @@
+"""The rules by which streams are driven at random; what the log is made of is the heirs' matter.
+
+Each rule is one step of the outside world: a client comes, goes, reads; the feed reads the log;
+what stands still inside an opening stream goes on by one step. After each, all that can move has
+moved, so a failing example is the same each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from openmeet_bridge.bridge.streams import Streams
+from openmeet_bridge.core.cursor import Cursor
+from openmeet_bridge.core.entry import Person
+from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId
+from openmeet_bridge.stream import frames
+from openmeet_bridge.stream.bus import LocalBus
+from openmeet_bridge.stream.feed import Feed
+from openmeet_bridge.stream.hub import Hub
+from openmeet_bridge.stream.reasons import CloseReason
+
+from .gate import Gate, GatedLog, WholeLog
+from .reader import Reader
+from .truth import Truth
+
+T = TypeVar("T")
+
+A, B = TenantId("a"), TenantId("b")
+REPLAY_ENTRIES = 12
+
+some = st.integers(0, 99)
+wires = st.sampled_from(["sse", "ws"])
+
+
+def exploring(examples: int, steps: int) -> settings:
+    """Return how much is tried: the same each time, unless STREAM_FUZZ asks for more."""
+    more = int(os.environ.get("STREAM_FUZZ", "0"))
+    return settings(
+        max_examples=examples * max(1, more),
+        stateful_step_count=steps,
+        derandomize=not more,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+class StreamMachine(RuleBasedStateMachine):
+    """Clients, streams, hub and feed over a log that stands still at will."""
+
+    users: dict[Mxid, TenantId]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.gate = Gate()
+        self.readers: list[Reader] = []
+        self.feeding: asyncio.Task[bool] | None = None
+        self.person = Person(Mxid("@typist:test"), "Typist", None, None)
+
+    def build(self, log: WholeLog, epoch: str, truth: Truth) -> None:
+        """Begin with a log; its heir has made it."""
+        self.log, self.epoch, self.truth = log, epoch, truth
+        self._start_bridge()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something, and let everything move that can."""
+        return self.loop.run_until_complete(self._run(work))
+
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        result = await work
+        await self._settle()
+        return result
+
+    async def _settle(self) -> None:
+        await self.gate.settle()
+        if self.feeding is not None and self.feeding.done():
+            self.feeding.result()
+            self.feeding = None
+        for reader in self.readers:
+            connection = reader.connection
+            if connection is None:
+                continue
+            if connection.opening.done():
+                connection.opening.result()
+            if not connection.slow:
+                reader.read()
+
+    def _start_bridge(self) -> None:
+        self.hub = Hub(self.epoch, self.truth.head, buffer_bytes=3000, parked_frames=8)
+        gated = GatedLog(self.log, self.gate)
+        self.streams = Streams(gated, self.hub, replay_entries=REPLAY_ENTRIES, chunk=2)
+        self.feed = Feed(gated.after, self.hub, LocalBus(), batch=3)
+
+    # Clients
+
+    @rule(user=some, wire=wires, slow=st.booleans(), listed=st.booleans())
+    def a_client_comes(self, user: int, wire: str, slow: bool, listed: bool) -> None:
+        """With the cursor of its list of rooms, or without one."""
+        reader = self._reader(user, wire, None)
+        if listed:
+            reader.begin_with_rooms(self.epoch)
+        self._connect(reader, slow)
+
+    @rule(
+        user=some,
+        wire=wires,
+        text=st.sampled_from(["", "x", "1-00000000-1", "1-{epoch}-fffffffff", "2-{epoch}-1"]),
+    )
+    def a_client_comes_with_a_bad_cursor(self, user: int, wire: str, text: str) -> None:
+        """Of another log, of the future, or of nothing at all: it must be reset."""
+        reader = self._reader(user, wire, text.replace("{epoch}", self.epoch))
+        self._connect(reader, slow=False)
+
+    @rule(which=some, slow=st.booleans())
+    def a_client_comes_back(self, which: int, slow: bool) -> None:
+        """With the last cursor that it has received."""
+        gone = [reader for reader in self.readers if reader.connection is None]
+        if gone:
+            self._connect(gone[which % len(gone)], slow)
+
+    @rule(which=some, part=some)
+    def a_client_goes(self, which: int, part: int) -> None:
+        """Part of what is on its way still reaches it. So do those whose stream was ended."""
+        here = [reader for reader in self.readers if reader.connection is not None]
+        if here:
+            reader = here[which % len(here)]
+            self._read_part(reader, part)
+            self.run(reader.hang_up(self.hub))
+
+    @rule(which=some, part=some)
+    def a_slow_client_reads(self, which: int, part: int) -> None:
+        """Some of what waits, cut anywhere."""
+        slow = [one for one in self.readers if one.connection is not None and one.connection.slow]
+        if slow:
+            self._read_part(slow[which % len(slow)], part)
+
+    # The bridge
+
+    @precondition(lambda self: self.gate.waiting)
+    @rule(which=some)
+    def something_goes_on(self, which: int) -> None:
+        """By one step."""
+        self.gate.release(which)
+        self.run(asyncio.sleep(0))
+
+    @precondition(lambda self: self.feeding is None)
+    @rule()
+    def the_feed_wakes(self) -> None:
+        """It stands still before it has read, and again before it delivers."""
+        self.feeding = self.loop.create_task(self.feed.step())
+        self.run(asyncio.sleep(0))
+
+    @rule(room=some)
+    def somebody_types(self, room: int) -> None:
+        """Which is not in the log."""
+        rooms = sorted(self.truth.tenants)
+        room_id = rooms[room % len(rooms)]
+        self.hub.to_room(room_id, frames.typing(room_id, [self.person]))
+        self.run(asyncio.sleep(0))
+
+    @rule(user=some, reason=st.sampled_from(list(CloseReason)))
+    def the_streams_of_a_user_end(self, user: int, reason: CloseReason) -> None:
+        """The client need not notice at once."""
+        self.hub.close_user(self._user(user), reason)
+        self.run(asyncio.sleep(0))
+
+    @rule()
+    def the_bridge_restarts(self) -> None:
+        """All clients lose their streams."""
+        self.hub.close_all(CloseReason.SHUTDOWN)
+        self.run(self._hang_all_up())
+        self._start_bridge()
+
+    @rule()
+    def all_is_calm(self) -> None:
+        """Nothing stands still: everybody who reads along must have everything."""
+        self.run(self._calm_down())
+        for reader in self.readers:
+            connection = reader.connection
+            if connection is not None and not reader.closed:
+                reader.read()
+                reader.check_complete()
+        self.gate.open = False
+
+    # The end
+
+    def teardown(self) -> None:
+        """Whoever has been here comes back, and must have everything; then all go."""
+        try:
+            self.run(self._finish())
+        finally:
+            self.loop.run_until_complete(self._abandon())
+            self.loop.close()
+
+    async def finish_writing(self) -> None:
+        """Bring the log to its end; an heir's matter."""
+
+    async def close(self) -> None:
+        """Give back what an heir has opened."""
+
+    async def _finish(self) -> None:
+        self.gate.release_all()
+        await self.finish_writing()
+        await self._calm_down()
+        for reader in self.readers:
+            if reader.closed:
+                reader.read()
+                await reader.hang_up(self.hub)
+            if reader.connection is None:
+                reader.connect(self.hub, self.streams, self.gate, slow=False)
+        await self._calm_down()
+        for reader in self.readers:
+            reader.read()
+            reader.check_complete()
+        await self._hang_all_up()
+        assert self.hub.count == 0
+        assert not any(map(self.hub.has_readers, self.truth.tenants))
+
+    async def _calm_down(self) -> None:
+        self.gate.release_all()
+        await self._settle()
+        while self.hub.position < self.truth.head:
+            await self.feed.step()
+        await self._settle()
+
+    async def _hang_all_up(self) -> None:
+        for reader in self.readers:
+            if reader.connection is not None:
+                await reader.hang_up(self.hub)
+        if self.feeding is not None:
+            self.feeding.cancel()
+            await asyncio.gather(self.feeding, return_exceptions=True)
+            self.feeding = None
+
+    async def _abandon(self) -> None:
+        """End what a failed example has left behind."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self.close()
+
+    # Ways to them
+
+    def _user(self, index: int) -> Mxid:
+        return list(self.users)[index % len(self.users)]
+
+    def _reader(self, user: int, wire: str, cursor: str | None) -> Reader:
+        mxid = self._user(user)
+        reader = Reader(self.truth, self.users[mxid], mxid, wire, cursor, REPLAY_ENTRIES)
+        self.readers.append(reader)
+        return reader
+
+    def _connect(self, reader: Reader, slow: bool) -> None:
+        async def connect() -> None:
+            reader.connect(self.hub, self.streams, self.gate, slow=slow)
+
+        self.run(connect())
+
+    def _read_part(self, reader: Reader, part: int) -> None:
+        connection = reader.connection
+        assert connection is not None
+        reader.read(connection.sink.buffered() * part // 99)
+
+
+__all__ = ["A", "B", "Cursor", "Position", "RoomId", "StreamMachine", "exploring", "some"]

@@ -1,0 +1,130 @@
+"""A log in memory, which reads as the one in PostgreSQL does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from openmeet_bridge.core.cursor import SORT_KEY_STEP, order_text
+from openmeet_bridge.core.entry import Entry, LogEntry, MembershipEffect, Person
+from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId
+from openmeet_bridge.storage.entries import Missed
+from openmeet_bridge.storage.log_view import Standing
+
+from .truth import Version
+
+
+@dataclass(slots=True)
+class _Row:
+    event_id: EventId
+    room_id: RoomId
+    position: Position
+    who: Mxid | None = None
+    joined: bool = False
+    effect: bool = False
+
+
+class MemoryLog:
+    """The log.
+
+    Args:
+        tenants: To which tenant each room belongs.
+        head: The end of the log at the beginning.
+    """
+
+    def __init__(self, tenants: dict[RoomId, TenantId], head: Position) -> None:
+        self.head = head
+        self._tenants = tenants
+        self._rows: list[_Row] = []
+        self._since: dict[tuple[RoomId, Mxid], Position] = {}
+
+    # Writing
+
+    def append(self, room_id: RoomId, who: Mxid | None = None, *, joined: bool = False) -> None:
+        """Append a message, or somebody's coming or going."""
+        row = _Row(EventId(f"${self.head + 1}"), room_id, self._next(), who, joined)
+        self._rows.append(row)
+        if who is None or ((room_id, who) in self._since) == joined:
+            return
+        row.effect = True
+        if joined:
+            self._since[room_id, who] = row.position
+        else:
+            del self._since[room_id, who]
+
+    def move(self, index: int) -> None:
+        """Put an entry elsewhere; a coming or going is said again then, as it holds now."""
+        if not self._rows:
+            return
+        row = self._rows[index % len(self._rows)]
+        row.position, effect, row.effect = self._next(), row.effect, False
+        if effect and row.who is not None:
+            newest = [one for one in self._rows if (one.room_id, one.who) == (row.room_id, row.who)]
+            joined = (row.room_id, row.who) in self._since
+            decisive = [one for one in newest if one.joined == joined][-1]
+            decisive.position, decisive.effect = self._next(), True
+
+    def versions(self, after: Position) -> list[Version]:
+        """Return what stands after a position."""
+        return [
+            Version(row.position, row.event_id, row.room_id, row.who if row.effect else None, row.joined)
+            for row in self._after(after)
+        ]
+
+    def is_in(self, room_id: RoomId, who: Mxid) -> bool:
+        """Whether somebody is in a room."""
+        return (room_id, who) in self._since
+
+    # Reading
+
+    async def standing(self, tenant: TenantId, mxid: Mxid) -> Standing:
+        """Return in which rooms somebody is now."""
+        rooms = {room for room, who in self._since if who == mxid and self._tenants[room] == tenant}
+        return Standing(self.head, frozenset(rooms))
+
+    async def missed(
+        self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int
+    ) -> list[Missed]:
+        """Return what somebody missed between two positions, in log order."""
+        found = []
+        for row in self._after(after):
+            since = self._since.get((row.room_id, mxid))
+            readable = since is not None and row.position >= since
+            own = row.effect and row.who == mxid
+            if self._tenants[row.room_id] == tenant and row.position <= up_to and (readable or own):
+                found.append((self._entry(row), readable))
+        return found[:limit]
+
+    async def after(self, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
+        """Return entries after a position, and up to where that is everything there is."""
+        found = [self._entry(row) for row in self._after(position)][:limit]
+        return found, found[-1].position if len(found) == limit else self.head
+
+    def _after(self, position: Position) -> list[_Row]:
+        found = [row for row in self._rows if row.position > position]
+        return sorted(found, key=lambda row: row.position)
+
+    def _next(self) -> Position:
+        self.head = Position(self.head + 1)
+        return self.head
+
+    def _entry(self, row: _Row) -> LogEntry:
+        sender = Person(Mxid("@someone:test"), "Someone", None, None)
+        entry = Entry(
+            row.event_id,
+            row.room_id,
+            order_text(row.position * SORT_KEY_STEP),
+            "m.room.message" if row.who is None else "m.room.member",
+            sender,
+            0,
+            msgspec.Raw(b"{}"),
+            redacted=False,
+            state_key=row.who,
+        )
+        effect = None
+        if row.effect and row.who is not None:
+            user = Person(row.who, "Somebody", None, None)
+            membership = "join" if row.joined else "leave"
+            effect = MembershipEffect(user, row.joined, membership, False, None, "group", "Room")
+        return LogEntry(row.position, self._tenants[row.room_id], entry, effect)
