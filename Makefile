@@ -5,6 +5,7 @@
 #   make test                 every test; TEST_ARGS=... is handed to pytest
 #   make lint types layers    what CI checks besides the tests
 #   make bench                the benchmarks; BENCH_ARGS=... is handed to them
+#   make screenshot           take the pictures of the page in docs/images again
 #   make format               rewrite the code in the project's style
 #   make docs-reference       rewrite every generated file
 #   make requirements         resolve the pins again; UPGRADE=--upgrade takes newer versions
@@ -12,7 +13,7 @@
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test lint types layers bench format docs-reference requirements build clean
+.PHONY: demo test lint types layers bench screenshot format docs-reference requirements build clean
 .PHONY: env-demo env-dev chromium
 
 PYTHON ?= python3
@@ -20,6 +21,8 @@ VENV := .venv
 UV_VENV := .venv-uv
 BIN := $(VENV)/bin
 UV := $(UV_VENV)/bin/uv
+WEB_TOOLS := $(VENV)/web
+TSC := $(WEB_TOOLS)/node_modules/typescript/bin/tsc
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
@@ -37,14 +40,18 @@ lint: env-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: env-dev
+types: env-dev $(TSC)
 	$(BIN)/mypy
+	$(BIN)/node $(TSC) -p tests/web
 
 layers: env-dev
 	$(BIN)/lint-imports
 
 bench: env-dev
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+screenshot: env-dev chromium
+	$(BIN)/python scripts/screenshot.py docs/images
 
 format: env-dev
 	$(BIN)/ruff check --fix .
@@ -103,6 +110,13 @@ $(VENV)/.demo: requirements/demo.txt pyproject.toml $(VENV)/.made
 $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.made
 	$(INSTALL) --require-hashes -r requirements/dev.txt
 	$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The compiler that checks the page's types, pinned and hashed by its lock file.
+$(TSC): tests/web/package.json tests/web/package-lock.json $(VENV)/.dev
+	@mkdir -p $(WEB_TOOLS)
+	@cp tests/web/package.json tests/web/package-lock.json $(WEB_TOOLS)
+	$(BIN)/npm ci --prefix $(WEB_TOOLS) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # The tests of the page need a Chromium; OPENMEET_BRIDGE_CHROMIUM names one that is elsewhere.

@@ -186,6 +186,11 @@ class Sending:
             for room_id in await outbox.pending_rooms(connection):
                 self._wake(room_id)
 
+    def release(self) -> None:
+        """Let nobody wait any longer: who still does is answered that the message is pending."""
+        for message_id in list(self._waiting):
+            self._tell(message_id)
+
     async def stop(self) -> None:
         """Stop all workers. What is not sent stays in the outbox."""
         self._stopped = True

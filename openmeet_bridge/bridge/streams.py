@@ -53,6 +53,8 @@ class Streams:
             Unavailable: The database is away.
         """
         standing = await self._log.standing(subscriber.tenant, subscriber.mxid)
+        if subscriber.phase is Phase.CLOSED:  # meanwhile; it must not be attached any more
+            return
         up_to = self._hub.attach(subscriber, standing.rooms, standing.position)
         here = frames.cursor_at(self._hub.epoch, up_to)
         start = self._start(cursor, here)

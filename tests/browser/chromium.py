@@ -8,6 +8,9 @@ import shutil
 import pytest
 from playwright.sync_api import Browser, Playwright
 
+VARIABLE = "OPENMEET_BRIDGE_CHROMIUM"
+"""Names a Chromium that is elsewhere than in the path."""
+
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -22,7 +25,15 @@ ARGUMENTS = [
 
 def launch(playwright: Playwright) -> Browser:
     """Starts the Chromium of the machine; without one the test is skipped, in CI it fails."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None and not os.environ.get("CI"):
-        pytest.skip("there is no chromium on this machine")
+    found = executable()
+    if found is None:
+        reason = f"there is no chromium: install it, or name yours in {VARIABLE}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
     return playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+
+
+def executable() -> str | None:
+    """Where Chromium is, if anywhere."""
+    return os.environ.get(VARIABLE) or shutil.which("chromium")

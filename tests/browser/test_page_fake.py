@@ -9,26 +9,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.chromium import launch
+from tests.browser.chat_page import at_end, composer, connected, room_link, say, texts
+from tests.browser.windows import PHONE, Windows
 from tests.web.fake_server import running
 
 pytestmark = pytest.mark.browser
-
-WIDE = {"width": 1280, "height": 800}
-PHONE = {"width": 360, "height": 740}
 
 
 class Stage:
     """A fake server, and windows of several people."""
 
-    def __init__(self, base: str, browser: Browser) -> None:
+    def __init__(self, base: str, windows: Windows) -> None:
         """`base` is the address of the server."""
         self.base = base
-        self._browser = browser
-        self._contexts: list[BrowserContext] = []
-        self.problems: list[str] = []
+        self._windows = windows
 
     def control(self, name: str, **arguments: Any) -> Any:
         """Pulls a string of the fake server."""
@@ -42,79 +38,24 @@ class Stage:
 
     def window(self, slug: str | None, room: str | None = None, **options: Any) -> Page:
         """A window of its own, as that user, with that room open."""
-        context = self._browser.new_context(
-            **{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce", **options}
-        )
-        context.set_default_timeout(10_000)
-        self._contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", lambda message: self._hear(message.type, message.text))
         user = f"user=cyclists/{slug}" if slug else ""
         place = f"&room=%21{room}" if room else ""
-        page.goto(f"{self.base}/#{user}{place}")
+        page = self._windows.open(f"{self.base}/#{user}{place}", **options)
         if slug:
-            expect(page.get_by_title("Connected", exact=True)).to_be_visible()
+            expect(connected(page)).to_be_visible()
         if room:
             expect(page.locator(".message").last).to_be_visible()
         return page
-
-    def _hear(self, kind: str, text: str) -> None:
-        # Refused requests are a part of some tests; a violated policy is never.
-        if kind == "error" and "Failed to load resource" not in text and "WebSocket" not in text:
-            self.problems.append(text)
-
-    def close(self) -> None:
-        """Closes all windows."""
-        for context in self._contexts:
-            context.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium for all tests here."""
-    with sync_playwright() as playwright:
-        found = launch(playwright)
-        yield found
-        found.close()
 
 
 @pytest.fixture
 def stage(browser: Browser) -> Iterator[Stage]:
     """A fresh server; at the end no script may have failed."""
+    windows = Windows(browser)
     with running() as base:
-        made = Stage(base, browser)
-        yield made
-        made.close()
-        assert made.problems == []
-
-
-def composer(page: Page) -> Any:
-    """Where one writes."""
-    return page.get_by_role("textbox", name=re.compile("^Message to"))
-
-
-def say(page: Page, words: str) -> None:
-    """Writes and sends."""
-    composer(page).fill(words)
-    composer(page).press("Enter")
-
-
-def room_link(page: Page, name: str) -> Any:
-    """A room in the list, by its exact name."""
-    exact = page.locator(".room__name").get_by_text(name, exact=True)
-    return page.locator("om-room-list a").filter(has=exact)
-
-
-def texts(page: Page) -> list[str]:
-    """What is on the timeline."""
-    return page.locator(".message__text").all_inner_texts()
-
-
-def at_end(page: Page) -> bool:
-    """Whether the newest message is in view."""
-    script = "e => e.scrollHeight - e.scrollTop - e.clientHeight < 48"
-    return bool(page.locator(".timeline__scroller").evaluate(script))
+        yield Stage(base, windows)
+        windows.close()
+    assert windows.problems == []
 
 
 def test_two_people_talk(stage: Stage) -> None:
@@ -333,8 +274,9 @@ def test_redaction_and_system_lines(stage: Stage) -> None:
     redaction = {"type": "m.room.redaction", "content": {"redacts": said["event_id"]}}
     stage.control("entry", room_id="!ann-ben", slug="ben", **redaction)
     expect(page.locator(".message").last).to_contain_text("This message was deleted.")
-    join = {"membership": "join", "displayname": "Chi"}
-    member = {"type": "m.room.member", "content": join, "state_key": "@c:x"}
+    subject = {"mxid": "@c:x", "name": "Chi", "avatar_url": None, "slug": None}
+    join = {"content": {"membership": "join"}, "state_key": "@c:x", "subject": subject}
+    member = {"type": "m.room.member", **join}
     stage.control("entry", room_id="!ann-ben", slug="ben", **member)
     expect(page.get_by_text("Chi joined")).to_be_visible()
 

@@ -149,7 +149,8 @@ class Reader:
 
     def _take(self, connection: Connection, frame: Received) -> None:
         assert not connection.ended, "nothing follows the last frame"
-        assert connection.greeted or frame.type == "hello", "hello comes first"
+        first = frame.type in ("hello", "bye")  # bye: closed while it was being opened
+        assert connection.greeted or first, "hello comes first"
         announced, connection.announced = connection.announced, None
         assert announced is None or frame.type == "timeline"
         match frame.type:

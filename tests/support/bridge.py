@@ -152,6 +152,11 @@ class BridgeProcess:
         """What it said, over all its lives."""
         return self.settings.folder / "bridge.log"
 
+    @property
+    def runs(self) -> bool:
+        """Whether it is alive."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Starts it, and waits until its last listener answers."""
         self.settings.write()

@@ -1,0 +1,114 @@
+"""The three listeners: for the homeserver, for operators, for browsers and OpenMeet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import aiohttp
+from aiohttp import web
+
+from ..api import client, demo, docs_page, integration, middleware, openapi, streams
+from ..api.endpoint import Endpoints, register
+from ..api.operations import Operations
+from ..api.page import Page
+from ..api.sessions import Sessions
+from ..api.transactions import Transactions
+from ..config import Config
+from ..core.errors import ConfigError
+from ..matrix.registration import Registration
+from ..openmeet.tenants import Tenants
+from ..openmeet.tokens import JoseVerifier
+from .services import Services
+from .tenants import tenants_of
+
+
+def homeserver_app(
+    config: Config, registration: Registration, services: Services
+) -> web.Application:
+    """Return what the homeserver talks to."""
+    app = web.Application(client_max_size=config.limits.transaction_bytes)
+    middleware.install(app)
+    transactions = Transactions(
+        registration.hs_token,
+        services.ingest,
+        services.ephemeral,
+        services.inquiries,
+        body_limit=config.limits.transaction_bytes,
+        refused=services.repair.ask,
+    )
+    app.add_routes(transactions.routes())
+    return app
+
+
+def operations_app(services: Services) -> web.Application:
+    """Return what operators and the doctor talk to."""
+    app = web.Application()
+    middleware.install(app)
+    operations = Operations(services.checks, services.inquiries, services.ephemeral)
+    app.add_routes(operations.routes())
+    return app
+
+
+def public_app(config: Config, services: Services, http: aiohttp.ClientSession) -> web.Application:
+    """Return what browsers and OpenMeet's backend talk to.
+
+    Raises:
+        ConfigError: A tenant's keys cannot be used.
+    """
+    tenants = tenants_of(config)
+    sessions = _sessions(config, services, tenants, http)
+    app = web.Application(client_max_size=config.limits.request_bytes)
+    middleware.install(app, allowed_origins=config.web.allowed_origins)
+    authenticators = {
+        "user": sessions.user,
+        "stream": sessions.stream,
+        "service": sessions.service,
+    }
+    limit = config.limits.request_bytes
+    for table, surface in _surfaces(config, services, sessions, tenants):
+        register(app, table, authenticators, surface=surface, body_limit=limit)
+    if config.web.page:
+        app.add_routes(Page().routes())
+    return app
+
+
+def _surfaces(
+    config: Config, services: Services, sessions: Sessions, tenants: Tenants
+) -> Iterator[tuple[Endpoints, object]]:
+    limits = config.limits
+    yield (
+        client.ENDPOINTS,
+        client.Client(
+            services.identity,
+            sessions,
+            services.timeline,
+            services.sending,
+            services.receipts,
+            services.typing,
+            secure_cookie=config.public_base.startswith("https:"),
+        ),
+    )
+    yield (
+        streams.ENDPOINTS,
+        streams.StreamsApi(
+            services.streams,
+            services.hub,
+            max_streams=limits.streams,
+            max_per_user=limits.streams_per_user,
+        ),
+    )
+    yield integration.ENDPOINTS, integration.Integration(services.directory, services.naming)
+    yield docs_page.ENDPOINTS, docs_page.DocumentationApi(openapi.assemble())
+    if config.web.demo_login:
+        yield demo.ENDPOINTS, demo.Demo(services.identity, tenants)
+
+
+def _sessions(
+    config: Config, services: Services, tenants: Tenants, http: aiohttp.ClientSession
+) -> Sessions:
+    try:
+        verifier = JoseVerifier(tenants, http)
+    except ValueError as error:
+        raise ConfigError("configuration", None, "tenants", str(error)) from error
+    origins = frozenset(config.web.allowed_origins)
+    return Sessions(services.identity, tenants, verifier, services.naming, origins)

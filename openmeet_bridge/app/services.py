@@ -1,0 +1,147 @@
+"""The services of one bridge, each with what it needs of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
+
+from ..bridge.directory import Directory
+from ..bridge.ephemeral import EphemeralEvents
+from ..bridge.ghosts import Ghosts
+from ..bridge.identity import Identity
+from ..bridge.ingest import Ingest
+from ..bridge.inquiries import Inquiries
+from ..bridge.portals import Portals
+from ..bridge.receipts import Receipts
+from ..bridge.reconciler import Reconciler
+from ..bridge.repair import Repair
+from ..bridge.sending import Limits, Sending
+from ..bridge.streams import Streams
+from ..bridge.timeline import Timeline
+from ..bridge.typing import Typing
+from ..config import Config
+from ..core.errors import BridgeError
+from ..core.ids import TenantId, UserSlug
+from ..matrix.homeserver import Homeserver
+from ..matrix.registration import Registration
+from ..storage import event_log
+from ..storage.database import Database
+from ..storage.event_log import Head
+from ..storage.log_view import LogView
+from ..storage.outbox import Message
+from ..stream import frames
+from ..stream.bus import LocalBus
+from ..stream.feed import Feed
+from ..stream.hub import Hub
+from ..stream.reasons import CloseReason
+
+
+class Services:
+    """Everything that works in a running bridge, and how one part tells another.
+
+    Args:
+        config: The configuration.
+        registration: What homeserver and bridge have agreed upon.
+        database: Open, and migrated.
+        http: For all calls to the homeserver.
+        head: The end of the log: streams are live from here.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        registration: Registration,
+        database: Database,
+        http: aiohttp.ClientSession,
+        head: Head,
+    ) -> None:
+        limits = config.limits
+        self.naming = registration.naming
+        self._database = database
+        self._bus = LocalBus()
+        self.hub = Hub(
+            head.epoch,
+            head.position,
+            buffer_bytes=limits.subscriber_buffer_bytes,
+            parked_frames=limits.parked_frames,
+            heartbeat=config.stream.heartbeat,
+        )
+        homeserver = Homeserver(http, config.homeserver.url, registration.as_token)
+        self.ghosts = Ghosts(database, homeserver, self.naming)
+        portals = Portals(database, homeserver, self.ghosts, self.naming, config.rooms.version)
+        self.reconciler = Reconciler(database, self.ghosts, portals)
+        self.directory = Directory(database, self.naming, self.reconciler.wake, self._user_gone)
+        self.sending = Sending(
+            database, homeserver, self.ghosts, _sending_limits(config), self._send_failed
+        )
+        self.ingest = Ingest(database, self.naming, self._bus.grown, self.sending.confirmed)
+        self.typing = Typing(database, homeserver, self.hub)
+        self.receipts = Receipts(database, homeserver, self.hub)
+        self.ephemeral = EphemeralEvents(self.typing, self.receipts)
+        self.inquiries = Inquiries(database, self.naming)
+        self.repair = Repair(
+            database,
+            homeserver,
+            self.ghosts,
+            self.ingest,
+            self.naming,
+            registration.id,
+            interval=config.repair.interval,
+            echo_overdue=config.repair.echo_overdue,
+            recovered=self.reconciler.wake,
+        )
+        self.timeline = Timeline(database, self.naming, page_limit=limits.timeline_page)
+        self.identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
+        log_view = LogView(database)
+        self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
+        self._feed = Feed(log_view.after, self.hub, self._bus)
+
+    @property
+    def loops(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """The loops that must run while the bridge does, by name."""
+        return {
+            "feed": self._feed.run,
+            "repair": self.repair.run,
+            "outbox": self.sending.run,
+            "reconciler": self.reconciler.run,
+            "receipts": self.receipts.run,
+            "heartbeat": self.hub.beat,
+        }
+
+    @property
+    def checks(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
+        """What must be well for the bridge to be ready, by name."""
+        return {"database": self._check_database, "homeserver": self._check_homeserver}
+
+    async def _check_database(self) -> str | None:
+        try:
+            async with self._database.connection() as connection:
+                await event_log.head(connection)
+        except BridgeError as error:
+            return error.message
+        return None
+
+    async def _check_homeserver(self) -> str | None:
+        return None if self.repair.reachable else "the homeserver does not answer"
+
+    def _user_gone(self, tenant: TenantId, slug: UserSlug) -> None:
+        self.hub.close_user(self.naming.ghost(tenant, slug), CloseReason.REMOVED)
+
+    def _send_failed(self, message: Message) -> None:
+        frame = frames.send_failed(
+            message.room_id,
+            message.client_txn_id,
+            message.errcode or "M_UNKNOWN",
+            message.error or "The message could not be sent.",
+        )
+        self.hub.to_user(message.sender, frame)
+
+
+def _sending_limits(config: Config) -> Limits:
+    return Limits(
+        message_bytes=config.limits.message_bytes,
+        pending_per_room=config.limits.outbox_pending_per_room,
+        pending=config.limits.outbox_pending,
+        wait=config.limits.send_wait,
+    )

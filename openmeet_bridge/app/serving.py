@@ -1,0 +1,100 @@
+"""Running a bridge as a program: logging, database, signals, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from ..config import Config
+from ..core.errors import Unavailable
+from ..matrix import registration as registrations
+from ..storage import migrations
+from ..storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
+from ..telemetry import setup_logging
+from .bridge import Bridge
+
+log = structlog.get_logger(__name__)
+
+
+def serve(config: Config) -> int:
+    """Run the bridge until SIGTERM or SIGINT; return the exit status.
+
+    Raises:
+        ConfigError: The registration, an address or a tenant's keys cannot be used.
+        Unavailable: The database does not answer, or lacks migrations.
+    """
+    setup_logging(config.logging.level, as_json=config.logging.format == "json")
+    return run_loop(_serve(config))
+
+
+def run_loop(work: Coroutine[Any, Any, int]) -> int:
+    """Run on uvloop where it is installed (extra ``speed``), else on asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Bridge]:
+    """Run a bridge, its embedded database included, for the length of the block.
+
+    Raises:
+        ConfigError: The registration, an address or a tenant's keys cannot be used.
+        Unavailable: The database does not answer, or lacks migrations.
+    """
+    registration = registrations.load(config.registration, config.homeserver.server_name)
+    async with contextlib.AsyncExitStack() as stack:
+        dsn = await _embedded(config.data_dir, stack) if config.embedded else config.database
+        if config.migrate_on_start:
+            await migrations.upgrade_async(dsn)
+        elif await migrations.current(dsn) != migrations.newest():
+            raise Unavailable("The database lacks migrations. Run: openmeet-bridge migrate")
+        bridge = Bridge(config, registration, dsn)
+        # Before the start, so that whatever it has begun is ended even when it fails.
+        stack.push_async_callback(bridge.stop)
+        await bridge.start()
+        yield bridge
+
+
+async def _serve(config: Config) -> int:
+    started, stop = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    work = asyncio.create_task(_work(config, started, stop))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not started.is_set():
+        # It waits: for the database, or for another bridge to end. Nothing to end in order yet.
+        work.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+    return 0
+
+
+async def _work(config: Config, started: asyncio.Event, stop: asyncio.Event) -> None:
+    async with running(config) as bridge:
+        log.info("bridge.ready", public=str(bridge.addresses["public"]))
+        started.set()
+        await stop.wait()
+        log.info("bridge.stopping")
+
+
+async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> str:
+    server = EmbeddedPostgres(data_dir)
+    try:
+        await asyncio.to_thread(server.start)
+    except EmbeddedPostgresError as error:
+        raise Unavailable(str(error)) from error
+    stack.push_async_callback(asyncio.to_thread, server.stop)
+    return server.dsn

@@ -1,0 +1,50 @@
+"""What a person finds on the chat page."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Locator, Page
+
+
+def composer(page: Page) -> Locator:
+    """Where one writes."""
+    return page.get_by_role("textbox", name=re.compile("^Message to"))
+
+
+def say(page: Page, words: str) -> None:
+    """Writes and sends."""
+    composer(page).fill(words)
+    composer(page).press("Enter")
+
+
+def room_link(page: Page, name: str) -> Locator:
+    """A room in the list, by its exact name."""
+    exact = page.locator(".room__name").get_by_text(name, exact=True)
+    return page.locator("om-room-list a").filter(has=exact)
+
+
+def last_message(page: Page) -> Locator:
+    """The newest message in the open room."""
+    return page.locator(".message").last
+
+
+def texts(page: Page) -> list[str]:
+    """What is on the timeline."""
+    return page.locator(".message__text").all_inner_texts()
+
+
+def at_end(page: Page) -> bool:
+    """Whether the newest message is in view."""
+    script = "e => e.scrollHeight - e.scrollTop - e.clientHeight < 48"
+    return bool(page.locator(".timeline__scroller").evaluate(script))
+
+
+def banner(page: Page) -> Locator:
+    """What says that the connection is not as it should be."""
+    return page.locator("om-connection")
+
+
+def connected(page: Page) -> Locator:
+    """The sign that everything comes in live."""
+    return page.get_by_title("Connected", exact=True)
