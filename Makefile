@@ -51,7 +51,7 @@ bench: env-dev
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 screenshot: env-dev chromium
-	$(BIN)/python scripts/screenshot.py docs/images
+	$(BIN)/python -m scripts.screenshot docs/images
 
 format: env-dev
 	$(BIN)/ruff check --fix .

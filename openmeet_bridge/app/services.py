@@ -73,7 +73,12 @@ class Services:
         self.reconciler = Reconciler(database, self.ghosts, portals)
         self.directory = Directory(database, self.naming, self.reconciler.wake, self._user_gone)
         self.sending = Sending(
-            database, homeserver, self.ghosts, _sending_limits(config), self._send_failed
+            database,
+            homeserver,
+            self.ghosts,
+            _sending_limits(config),
+            self._send_failed,
+            self._homeserver_away,
         )
         self.ingest = Ingest(database, self.naming, self._bus.grown, self.sending.confirmed)
         self.typing = Typing(database, homeserver, self.hub)
@@ -89,7 +94,7 @@ class Services:
             registration.id,
             interval=config.repair.interval,
             echo_overdue=config.repair.echo_overdue,
-            recovered=self.reconciler.wake,
+            recovered=self._homeserver_back,
         )
         self.timeline = Timeline(database, self.naming, page_limit=limits.timeline_page)
         self.identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
@@ -127,6 +132,13 @@ class Services:
 
     def _user_gone(self, tenant: TenantId, slug: UserSlug) -> None:
         self.hub.close_user(self.naming.ghost(tenant, slug), CloseReason.REMOVED)
+
+    def _homeserver_away(self) -> None:
+        self.repair.ask()
+
+    def _homeserver_back(self) -> None:
+        self.reconciler.wake()
+        self.sending.resume()
 
     def _send_failed(self, message: Message) -> None:
         frame = frames.send_failed(

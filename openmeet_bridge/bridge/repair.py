@@ -45,7 +45,7 @@ _FILTER = {
 _PAGE = 500
 _LONGEST_SPAN = 20_000
 _TICK = 2.0
-_LONGEST_PAUSE = 15.0
+_LONGEST_PAUSE = 5.0
 
 
 class Repair:

@@ -21,7 +21,13 @@ from ..core.errors import Forbidden, LimitExceeded, NotFound, TooLarge, Unavaila
 from ..core.events import CLIENT_TXN_KEY, MESSAGE
 from ..core.ids import ClientTxnId, EventId, Mxid, RoomId, TenantId, UserSlug
 from ..core.permissions import power_levels
-from ..matrix.errors import HomeserverError, RateLimited, Refused, TokenRefused
+from ..matrix.errors import (
+    HomeserverError,
+    HomeserverUnavailable,
+    RateLimited,
+    Refused,
+    TokenRefused,
+)
 from ..matrix.homeserver import Homeserver
 from ..storage import event_log, outbox, rooms
 from ..storage.database import Connection, Database
@@ -76,6 +82,7 @@ class Sending:
         ghosts: Makes senders that do not exist yet.
         limits: Bounds.
         failed: Called with a message that can never be sent, to tell its sender.
+        unreachable: Called when the homeserver gave no answer: somebody must see when it is back.
     """
 
     def __init__(
@@ -85,16 +92,19 @@ class Sending:
         ghosts: Ghosts,
         limits: Limits,
         failed: Callable[[Message], None],
+        unreachable: Callable[[], None],
     ) -> None:
         self._database = database
         self._homeserver = homeserver
         self._ghosts = ghosts
         self._limits = limits
         self._failed = failed
+        self._unreachable = unreachable
         self._workers: dict[RoomId, asyncio.Task[None]] = {}
         self._more: set[RoomId] = set()
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._back = asyncio.Event()
         self._stopped = False
 
     async def submit(
@@ -171,6 +181,11 @@ class Sending:
         """Note that messages came back as events; whoever waits for them is told."""
         for one in sent:
             self._tell(one.id)
+
+    def resume(self) -> None:
+        """The homeserver is back: what waits for its next try is tried now."""
+        self._back.set()
+        self._back = asyncio.Event()
 
     async def run(self) -> None:
         """Look now and then for messages that nobody sends: at start, those of the last run."""
@@ -262,11 +277,19 @@ class Sending:
                     async with self._turns:
                         pause = await self._deliver(message)
                     if pause:
-                        await asyncio.sleep(pause)
+                        await self._rest(pause)
         finally:
             # No await between the last look at _more and here: no wake-up falls in between.
             del self._workers[room_id]
             OUTBOX_WORKERS.set(len(self._workers))
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next try, but not when the homeserver comes back meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._back.wait()
+        except TimeoutError:
+            return
 
     async def _next(self, room_id: RoomId) -> Message | None:
         tries = 0
@@ -281,27 +304,35 @@ class Sending:
     async def _deliver(self, message: Message) -> float:
         """Try to send a message once; return how long to wait before looking at the room again."""
         try:
+            return await self._try(message)
+        except (HomeserverError, Unavailable) as error:
+            if isinstance(error, HomeserverUnavailable) and error.status is None:
+                self._unreachable()
+            return self._later(message, error)
+        except Exception as error:
+            # A bug must not stop the room for good; the message waits, and the log says why.
+            log.exception("send.crashed", room=message.room_id)
+            return self._later(message, error)
+
+    async def _try(self, message: Message) -> float:
+        try:
             if _too_old(message):
                 await self._settle_old(message)
                 return 0
             async with self._database.connection() as connection:
                 await outbox.note_attempt(connection, message.id)
             await self._sent(message, await self._send(message))
-        except TokenRefused as error:
-            return self._later(message, error)
+        except TokenRefused:
+            raise
         except Refused as error:
             if error.errcode == "M_UNKNOWN_DEVICE" or "has not registered" in error.message:
-                return await self._renew(message)
+                # The homeserver has lost the ghost or its device: restored from a backup, perhaps.
+                await self._ghosts.renew(message.sender)
+                return _jittered(message.attempts)
             await self._give_up(message, error.errcode, error.message)
         except RateLimited as error:
             SENDS.labels("limited").inc()
             return error.retry_after_ms / 1000 + random.uniform(0, 0.5)  # noqa: S311
-        except (HomeserverError, Unavailable) as error:
-            return self._later(message, error)
-        except Exception as error:
-            # A bug must not stop the room for good; the message waits, and the log says why.
-            log.exception("send.crashed", room=message.room_id)
-            return self._later(message, error)
         return 0
 
     async def _send(self, message: Message) -> EventId:
@@ -320,14 +351,6 @@ class Sending:
             await outbox.mark_sent(connection, message.id, event_id)
         SENDS.labels("sent").inc()
         self._tell(message.id)
-
-    async def _renew(self, message: Message) -> float:
-        # The homeserver has lost the ghost or its device (a restored backup, most likely).
-        try:
-            await self._ghosts.renew(message.sender)
-        except (HomeserverError, Unavailable) as error:
-            return self._later(message, error)
-        return _jittered(message.attempts)
 
     async def _give_up(self, message: Message, errcode: str, reason: str) -> None:
         async with self._database.connection() as connection:

@@ -204,7 +204,13 @@ class Hub:
                     self._offer(subscriber, logged.position, frame, outgoing)
         if room:
             frames = list(room_frames(logged, cursor))
+            live = Phase.LIVE
             for subscriber in room:
+                # The one loop that runs for every reader of every entry: the usual case comes
+                # first and calls nothing.
+                if subscriber.phase is live:
+                    outgoing[subscriber] += frames
+                    continue
                 for frame in frames:
                     self._offer(subscriber, logged.position, frame, outgoing)
 
@@ -239,19 +245,21 @@ class Hub:
 
     def _flush(self, outgoing: Outgoing) -> None:
         """Write to everybody at once; equal frames on one kind of wire are joined once."""
-        joined: dict[tuple[str, tuple[int, ...]], bytes] = {}
+        joined: dict[tuple[object, ...], bytes] = {}
         slow: list[Subscriber] = []
         for subscriber, frames in outgoing.items():
             if not frames:
                 if len(subscriber.parked) > self._parked_frames:
                     slow.append(subscriber)
                 continue
-            key = (subscriber.wire.name, tuple(map(id, frames)))
+            wire, sink = subscriber.wire, subscriber.sink
+            # Wires and frames are equal only to themselves, so their place in memory is the key.
+            key = (wire, *frames)
             data = joined.get(key)
             if data is None:
-                data = joined[key] = subscriber.wire.join(frames)
-            subscriber.sink.write(data)
-            if subscriber.sink.buffered() > self._buffer_bytes:
+                data = joined[key] = wire.join(frames)
+            sink.write(data)
+            if sink.buffered() > self._buffer_bytes:
                 slow.append(subscriber)
         FRAMES.inc(sum(map(len, outgoing.values())))
         for subscriber in slow:

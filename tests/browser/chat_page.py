@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 
 def composer(page: Page) -> Locator:
@@ -38,6 +38,17 @@ def at_end(page: Page) -> bool:
     """Whether the newest message is in view."""
     script = "e => e.scrollHeight - e.scrollTop - e.clientHeight < 48"
     return bool(page.locator(".timeline__scroller").evaluate(script))
+
+
+def see(page: Page, words: str) -> None:
+    """Waits for a message; it may not be there twice."""
+    expect(page.locator(".message__text").get_by_text(words, exact=True)).to_have_count(1)
+
+
+def see_own(page: Page, words: str) -> None:
+    """Waits for an own message to be known as sent."""
+    mine = page.locator(".message--mine").filter(has=page.get_by_text(words, exact=True))
+    expect(mine.get_by_title("Sent")).to_have_count(1)
 
 
 def banner(page: Page) -> Locator:

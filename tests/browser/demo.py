@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-_START_WITHIN = 100.0
+_START_WITHIN = 200.0
 _STOP_WITHIN = 30.0
 _SETTLE_WITHIN = 30.0
 _ROOT = Path(__file__).parents[2]

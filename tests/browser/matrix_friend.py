@@ -16,10 +16,14 @@ from .loop_thread import LoopThread, loop_thread
 class MatrixFriend:
     """A person in a Matrix client. Make one with :func:`matrix_friend`."""
 
-    def __init__(self, user: MatrixUser, thread: LoopThread) -> None:
+    def __init__(self, client: Any, user: MatrixUser, thread: LoopThread) -> None:
+        self._client = client
         self._user = user
         self._thread = thread
-        self.mxid = user.user_id
+
+    def call_me(self, name: str) -> None:
+        """Sets the name that others see."""
+        self._thread.run(self._client.set_displayname(name))
 
     def join(self, alias: str) -> str:
         """Joins a room by its alias; returns its id."""
@@ -67,7 +71,7 @@ def matrix_friend(homeserver_url: str, username: str, password: str) -> Iterator
         try:
             login = thread.run(client.login(password))
             assert isinstance(login, nio.LoginResponse), login
-            yield MatrixFriend(MatrixUser(client, login.access_token), thread)
+            yield MatrixFriend(client, MatrixUser(client, login.access_token), thread)
         finally:
             thread.run(client.close())
 

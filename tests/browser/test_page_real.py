@@ -8,23 +8,22 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .cable import cable
-from .chat_page import banner, composer, connected, last_message, room_link, say, texts
+from .chat_page import (
+    banner,
+    composer,
+    connected,
+    last_message,
+    room_link,
+    say,
+    see,
+    see_own,
+    texts,
+)
 from .demo import Demo, Place
 from .matrix_friend import MatrixFriend
 from .stage import Stage
 
-pytestmark = [pytest.mark.browser, pytest.mark.synapse]
-
-
-def see(page: Page, words: str) -> None:
-    """Waits for a message; it may not be there twice."""
-    expect(page.locator(".message__text").get_by_text(words, exact=True)).to_have_count(1)
-
-
-def see_own(page: Page, words: str) -> None:
-    """Waits for an own message to be known as sent."""
-    mine = page.locator(".message--mine").filter(has=page.get_by_text(words, exact=True))
-    expect(mine.get_by_title("Sent")).to_have_count(1)
+pytestmark = [pytest.mark.browser, pytest.mark.synapse, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
@@ -59,6 +58,7 @@ def test_two_people_talk(real: Stage) -> None:
 def test_somebody_from_matrix_talks_along(real: Stage, mara: MatrixFriend, trio: Place) -> None:
     """Both ways, with the names that people have, and a deleted message goes blank."""
     ann = real.window("ann", trio)
+    ann.get_by_text("3 people joined").click()
     expect(ann.get_by_text("mara joined")).to_be_visible()
     said = mara.send(trio.room_id, "Hello from a Matrix client")
     see(ann, "Hello from a Matrix client")

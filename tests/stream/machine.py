@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
@@ -99,6 +99,7 @@ class StreamMachine(RuleBasedStateMachine):
         gated = GatedLog(self.log, self.gate)
         self.streams = Streams(gated, self.hub, replay_entries=REPLAY_ENTRIES, chunk=2)
         self.feed = Feed(gated.after, self.hub, LocalBus(), batch=3)
+        self._feed_at_once = Feed(self.log.after, self.hub, LocalBus(), batch=3)
 
     # Clients
 
@@ -120,37 +121,35 @@ class StreamMachine(RuleBasedStateMachine):
         reader = self._reader(user, wire, text.replace("{epoch}", self.epoch))
         self._connect(reader, slow=False)
 
+    @precondition(lambda self: self._gone)
     @rule(which=some, slow=st.booleans())
     def a_client_comes_back(self, which: int, slow: bool) -> None:
         """With the last cursor that it has received."""
-        gone = [reader for reader in self.readers if reader.connection is None]
-        if gone:
-            self._connect(gone[which % len(gone)], slow)
+        self._connect(_pick(self._gone, which), slow)
 
+    @precondition(lambda self: self._here)
     @rule(which=some, part=some)
     def a_client_goes(self, which: int, part: int) -> None:
         """Part of what is on its way still reaches it. So do those whose stream was ended."""
-        here = [reader for reader in self.readers if reader.connection is not None]
-        if here:
-            reader = here[which % len(here)]
-            self._read_part(reader, part)
-            self.run(reader.hang_up(self.hub))
+        reader = _pick(self._here, which)
+        self._read_part(reader, part)
+        self.run(reader.hang_up(self.hub))
 
+    @precondition(lambda self: self._slow)
     @rule(which=some, part=some)
     def a_slow_client_reads(self, which: int, part: int) -> None:
         """Some of what waits, cut anywhere."""
-        slow = [one for one in self.readers if one.connection is not None and one.connection.slow]
-        if slow:
-            self._read_part(slow[which % len(slow)], part)
+        self._read_part(_pick(self._slow, which), part)
 
     # The bridge
 
     @precondition(lambda self: self.gate.waiting)
-    @rule(which=some)
-    def something_goes_on(self, which: int) -> None:
-        """By one step."""
-        self.gate.release(which)
-        self.run(asyncio.sleep(0))
+    @rule(which=some, times=st.integers(1, 3))
+    def something_goes_on(self, which: int, times: int) -> None:
+        """By some steps."""
+        for _ in range(times):
+            self.gate.release(which)
+            self.run(asyncio.sleep(0))
 
     @precondition(lambda self: self.feeding is None)
     @rule()
@@ -159,20 +158,27 @@ class StreamMachine(RuleBasedStateMachine):
         self.feeding = self.loop.create_task(self.feed.step())
         self.run(asyncio.sleep(0))
 
+    @precondition(lambda self: self.feeding is None)
+    @rule()
+    def the_feed_delivers(self) -> None:
+        """One piece of the log, at once."""
+        self.run(self._feed_at_once.step())
+
     @rule(room=some)
     def somebody_types(self, room: int) -> None:
         """Which is not in the log."""
-        rooms = sorted(self.truth.tenants)
-        room_id = rooms[room % len(rooms)]
+        room_id = _pick(list(self.truth.tenants), room)
         self.hub.to_room(room_id, frames.typing(room_id, [self.person]))
         self.run(asyncio.sleep(0))
 
+    @precondition(lambda self: self._here)
     @rule(user=some, reason=st.sampled_from(list(CloseReason)))
     def the_streams_of_a_user_end(self, user: int, reason: CloseReason) -> None:
         """The client need not notice at once."""
         self.hub.close_user(self._user(user), reason)
         self.run(asyncio.sleep(0))
 
+    @precondition(lambda self: self._here)
     @rule()
     def the_bridge_restarts(self) -> None:
         """All clients lose their streams."""
@@ -209,6 +215,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     async def _finish(self) -> None:
         self.gate.release_all()
+        await self._settle()
         await self.finish_writing()
         await self._calm_down()
         for reader in self.readers:
@@ -251,8 +258,20 @@ class StreamMachine(RuleBasedStateMachine):
 
     # Ways to them
 
+    @property
+    def _here(self) -> list[Reader]:
+        return [reader for reader in self.readers if reader.connection is not None]
+
+    @property
+    def _gone(self) -> list[Reader]:
+        return [reader for reader in self.readers if reader.connection is None]
+
+    @property
+    def _slow(self) -> list[Reader]:
+        return [one for one in self._here if one.connection and one.connection.slow]
+
     def _user(self, index: int) -> Mxid:
-        return list(self.users)[index % len(self.users)]
+        return _pick(list(self.users), index)
 
     def _reader(self, user: int, wire: str, cursor: str | None) -> Reader:
         mxid = self._user(user)
@@ -272,4 +291,5 @@ class StreamMachine(RuleBasedStateMachine):
         reader.read(connection.sink.buffered() * part // 99)
 
 
-__all__ = ["A", "B", "Cursor", "Position", "RoomId", "StreamMachine", "exploring", "some"]
+def _pick(things: Sequence[T], index: int) -> T:
+    return things[index % len(things)]

@@ -54,16 +54,26 @@ class MemoryLog:
             del self._since[room_id, who]
 
     def move(self, index: int) -> None:
-        """Put an entry elsewhere; a coming or going is said again then, as it holds now."""
-        if not self._rows:
+        """Put an entry elsewhere in its timeline: streams must see it again.
+
+        A coming or going stays where it took effect.
+        """
+        movable = [row for row in self._rows if not row.effect]
+        if movable:
+            movable[index % len(movable)].position = self._next()
+
+    def overturn(self, room_id: RoomId, who: Mxid) -> None:
+        """Find that somebody's last coming or going was overtaken by an earlier one."""
+        comings = [
+            row for row in self._rows if (row.room_id, row.who, row.joined) == (room_id, who, True)
+        ]
+        if not comings:
             return
-        row = self._rows[index % len(self._rows)]
-        row.position, effect, row.effect = self._next(), row.effect, False
-        if effect and row.who is not None:
-            newest = [one for one in self._rows if (one.room_id, one.who) == (row.room_id, row.who)]
-            joined = (row.room_id, row.who) in self._since
-            decisive = [one for one in newest if one.joined == joined][-1]
-            decisive.position, decisive.effect = self._next(), True
+        since = self._since.pop((room_id, who), None)
+        (row,) = [one for one in comings if since in (None, one.position)][-1:]
+        row.position, row.effect, row.joined = self._next(), True, since is None
+        if since is None:
+            self._since[room_id, who] = row.position
 
     def versions(self, after: Position) -> list[Version]:
         """Return what stands after a position."""

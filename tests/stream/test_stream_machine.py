@@ -42,8 +42,14 @@ class InMemory(StreamMachine):
 
     @rule(which=some)
     def an_entry_moves(self, which: int) -> None:
-        """To its right place, found by repair: it has a new position then."""
+        """To its right place, found by repair."""
         self.memory.move(which)
+        self._committed()
+
+    @rule(room=some, user=some)
+    def a_membership_is_overturned(self, room: int, user: int) -> None:
+        """Repair finds that somebody's going came before their coming, or the reverse."""
+        self.memory.overturn(self.rooms[room % 3], self._user(user))
         self._committed()
 
     @rule(room=some, user=some)
@@ -52,6 +58,12 @@ class InMemory(StreamMachine):
         room_id, mxid = self.rooms[room % 3], self._user(user)
         self.memory.append(room_id, mxid, joined=self.memory.is_in(room_id, mxid))
         self._committed()
+
+    async def finish_writing(self) -> None:
+        """One message more in each room: who wrongly follows it is found out."""
+        for room_id in self.rooms:
+            self.memory.append(room_id)
+        self.truth.observe(self.memory.versions(self.truth.head), self.memory.head)
 
     def _committed(self) -> None:
         self.truth.observe(self.memory.versions(self.truth.head), self.memory.head)

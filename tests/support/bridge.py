@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import itertools
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from openmeet_bridge import app
+from openmeet_bridge import app, cli
 from openmeet_bridge.config import Config, load
 from openmeet_bridge.core.ids import TenantId, UserSlug
 from openmeet_bridge.demo.synapse import HOST, free_port
@@ -27,6 +27,7 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
 TOKEN_LIFETIME = 3600.0
+_CONTEXT = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ async def running_bridge(settings: Settings) -> AsyncIterator[app.Bridge]:
 
 
 class BridgeProcess:
-    """A bridge as an operating-system process, started, killed and started again.
+    """``openmeet-bridge serve`` as a process of its own: started, killed and started again.
 
     Args:
         settings: Its configuration and ports.
@@ -144,8 +145,7 @@ class BridgeProcess:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
-        self._starts = itertools.count(1)
+        self._process: ForkServerProcess | None = None
 
     @property
     def log_file(self) -> Path:
@@ -155,25 +155,26 @@ class BridgeProcess:
     @property
     def runs(self) -> bool:
         """Whether it is alive."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.is_alive()
 
     def start(self) -> None:
         """Starts it, and waits until its last listener answers."""
         self.settings.write()
-        with self.log_file.open("ab") as log:
-            log.write(b"--- start %d\n" % next(self._starts))
-            log.flush()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "openmeet_bridge", "serve", "-c", str(self.settings.file)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._wait_until_it_answers(self._process)
+        # Forked from a server that has imported the program: to import it takes seconds.
+        _CONTEXT.set_forkserver_preload(["openmeet_bridge.app", "openmeet_bridge.cli"])
+        process = _CONTEXT.Process(target=_serve, args=(self.settings.file, self.log_file))
+        process.start()
+        self._process = process
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(self.settings.api_url):
+            if not process.is_alive() or time.monotonic() > deadline:
+                self.kill()
+                said = self.log_file.read_text(errors="replace")[-4000:]
+                raise AssertionError(f"the bridge does not start:\n{said}")
+            time.sleep(POLL_SECONDS)
 
     def kill(self) -> None:
-        """Ends it as the power going away would (SIGKILL)."""
+        """Ends it as the power going away would (SIGKILL). Harmless when it does not run."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
@@ -184,22 +185,25 @@ class BridgeProcess:
         process, self._process = self._process, None
         if process is None:
             return 0
-        process.send_signal(number)
-        try:
-            return process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, number)
+        process.join(STOP_SECONDS)
+        if process.exitcode is None:
             process.kill()
-            process.wait()
-            raise
+            process.join()
+            raise AssertionError(f"the bridge did not end in {STOP_SECONDS:.0f} s")
+        code = process.exitcode
+        process.close()
+        return code
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(self.settings.api_url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                self._end(signal.SIGKILL)
-                said = self.log_file.read_text(errors="replace")[-4000:]
-                raise AssertionError(f"the bridge does not start:\n{said}")
-            time.sleep(POLL_SECONDS)
+
+def _serve(file: Path, log_file: Path) -> None:
+    os.setsid()
+    log = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(log, b"--- start\n")
+    for descriptor in (1, 2):
+        os.dup2(log, descriptor)
+    cli.main(["serve", "-c", str(file)])
 
 
 def _answers(url: str) -> bool:

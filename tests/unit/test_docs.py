@@ -33,13 +33,11 @@ PAGES = sorted(
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
-COMMAND = re.compile(r"openmeet-bridge ((?:[a-z-]+)(?: [^\n`|&;#)]*)?)")
+COMMAND = re.compile(r"openmeet-bridge ((?:-*[a-z][a-z-]*)(?: [^\n`|&;#)]*)?)")
 API_PATH = re.compile(r"/api/(?:integration/)?v1/[^\s\"'`<>),;?]*")
-SHELL_NAMES = {
-    "$API": "/api/v1",
-    "$BASE": "/api/integration/v1/tenants/lakeside",
-    "put ": "/api/integration/v1/tenants/lakeside/",
-}
+TENANT = "/api/integration/v1/tenants/lakeside"
+SHELL_NAMES = {r"\$API(?=/)": "/api/v1", r"\$BASE(?=/)": TENANT, r"(?m)^put (?=\w)": f"{TENANT}/"}
+"""What stands in the tutorial for the beginning of an address."""
 SECTIONS = {key.name: key for key in keys(Config)}
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -61,18 +59,18 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_commands_exist(page: Path) -> None:
     for line in COMMAND.findall(page.read_text("utf-8")):
         words = shlex.split(line, comments=True)
-        command = main.commands.get(words[0])
+        command = main if words[0].startswith("-") else main.commands.get(words[0])
         if command is None:
             assert _is_prose(words[0]), f"openmeet-bridge {line}: no such command"
             continue
-        _check_options(command, words[1:], line)
+        _check_options(command, words, line)
 
 
 @pages
 def test_keys_exist(page: Path) -> None:
     for text in CODE.findall(_prose(page)):
         first, dot, rest = text.partition(".")
-        if dot and first in SECTIONS and re.fullmatch(r"[a-z_.]+", rest):
+        if dot and first in SECTIONS and rest != "yaml" and re.fullmatch(r"[a-z_.]+", rest):
             assert _key(text) is not None, f"{text}: no such key"
 
 
@@ -121,7 +119,7 @@ def test_every_page_is_linked() -> None:
         for target in LINK.findall(_prose(page))
         if not re.match(r"[a-z]+:", target)
     }
-    assert set(PAGES) - linked == {ROOT / "README.md"}
+    assert set(PAGES) <= linked
 
 
 def test_every_frame_and_reset_is_explained() -> None:
@@ -151,13 +149,9 @@ def _is_prose(word: str) -> bool:
 
 
 def _check_options(command: click.Command, words: list[str], line: str) -> None:
-    if isinstance(command, click.Group):
-        if words:
-            assert words[0] in command.commands, f"openmeet-bridge {line}: no such command"
-        return
     known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
     used = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
-    assert used <= known | {"--help", "-h"}, f"openmeet-bridge {line}: no such option"
+    assert used <= known | {"--help"}, f"openmeet-bridge {line}: no such option"
 
 
 def _key(path: str) -> Key | None:
@@ -190,10 +184,10 @@ def _check_keys(section: type[Struct], tree: dict[str, Any], path: str) -> None:
 
 def _api_paths(text: str) -> Iterator[str]:
     for name, path in SHELL_NAMES.items():
-        text = re.sub(rf"(?<![\w$]){re.escape(name)}(?=[/\w])", path, text)
+        text = re.sub(name, path, text)
     for found in API_PATH.findall(text):
         path = re.sub(r"\$\{[^}]*\}+|\$\w+", "x", found).rstrip(".:…")
-        if "*" not in path and not path.endswith("/"):
+        if path != TENANT and not found.endswith("/$1"):
             yield path
 
 

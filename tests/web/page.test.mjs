@@ -117,6 +117,7 @@ test('many lines are counted', () => {
   const line = (what) => ({ words: '', what, whom: '' });
   assert.equal(summary(['joined', 'joined', 'other'].map(line)), '2 people joined · 1 change');
   assert.equal(summary(['joined', 'invited', 'other'].map(line)), '1 person joined · 2 changes');
+  assert.equal(summary(['created', 'joined'].map(line)), 'Room created · 1 person joined');
 });
 
 test('names and addresses cannot turn the words around them', () => {

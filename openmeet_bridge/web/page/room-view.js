@@ -24,6 +24,8 @@ export class OmRoom extends HTMLElement {
     this._version = '';
     /** @type {boolean | undefined} Whether the foot shows a composer. */
     this._canSend = undefined;
+    /** True while a read mark is about to be sent. */
+    this._reading = false;
   }
 
   /**
@@ -156,8 +158,11 @@ export class OmRoom extends HTMLElement {
   }
 
   readSoon() {
-    clearTimeout(this._reading);
-    this._reading = setTimeout(() => {
+    // Not put off by what comes next: in a lively room that would be for ever.
+    if (this._reading) return;
+    this._reading = true;
+    setTimeout(() => {
+      this._reading = false;
       if (this.isConnected && this._seen()) void this.chat?.markRead(this.roomId ?? '');
     }, READ_AFTER);
   }

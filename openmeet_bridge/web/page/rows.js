@@ -16,7 +16,7 @@ import { dayKey, dayLabel } from './format.js';
  *
  * @typedef {object} Line
  * @property {string} words
- * @property {'joined' | 'invited' | 'other'} what
+ * @property {'created' | 'joined' | 'invited' | 'other'} what
  * @property {string} whom Matrix user id; empty where it concerns nobody.
  *
  * @typedef {{kind: 'system', key: string, lines: Line[]}} SystemRow
@@ -113,6 +113,7 @@ function rowOf(item, view, states) {
  * @returns {Pick<Line, 'what' | 'whom'>}
  */
 function step(entry, previous) {
+  if (entry.type === 'm.room.create') return { what: 'created', whom: '' };
   if (entry.type !== 'm.room.member') return { what: 'other', whom: '' };
   const whom = entry.state_key ?? '';
   const membership = text(entry.content.membership);
@@ -208,9 +209,10 @@ function placeReaders(rows, view) {
  * @returns {string} One line for many.
  */
 export function summary(lines) {
+  const created = lines.filter((line) => line.what === 'created').length;
   const joined = lines.filter((line) => line.what === 'joined').length;
-  const rest = lines.length - joined;
-  const parts = [];
+  const rest = lines.length - created - joined;
+  const parts = created ? ['Room created'] : [];
   if (joined) parts.push(joined === 1 ? '1 person joined' : `${joined} people joined`);
   if (rest) parts.push(rest === 1 ? '1 change' : `${rest} changes`);
   return parts.join(' · ');
