@@ -27,6 +27,7 @@ from .wire import connect
 _ROOM = world.room_id(0)
 _AUTHOR = 1
 _FILES = 4096
+_FEW = 50
 _COLUMNS = (
     "readers",
     "in flight",
@@ -44,9 +45,7 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     counts = (10, 100) if quick else (10, 100, 1000)
     seconds = 0.5 if quick else 4.0
     with house.running(house.plan(home), postgres) as bridge:
-        asyncio.run(world.write_users(bridge.dsn, counts[-1]))
-        bridge.push(world.encoded(world.room_events(_ROOM, range(1, counts[-1] + 1))))
-        memory = _memory(bridge, counts[-1])
+        _furnish(bridge, counts[-1])
         found = {
             wire: {(n, w): _measure(bridge, wire, n, w, seconds) for n in counts for w in (1, 16)}
             for wire in ("sse", "ws")
@@ -54,7 +53,13 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     frame = round(found["sse"][counts[-1], 1].bytes_each)
     floor = {w: _floor(frame, counts, w, seconds) for w in (1, 16)}
     tables = [_table(wire, outcomes) for wire, outcomes in found.items()]
-    return [*tables, _marginal(found, floor), memory]
+    return [*tables, _marginal(found, floor), _memory(home, postgres, counts[-1])]
+
+
+def _furnish(bridge: House, count: int) -> None:
+    """Write users who are all in one room."""
+    asyncio.run(world.write_users(bridge.dsn, count))
+    bridge.push(world.encoded(world.room_events(_ROOM, range(1, count + 1))))
 
 
 def _table(wire: str, outcomes: dict[tuple[int, int], Outcome]) -> Report:
@@ -123,26 +128,24 @@ def _measure(bridge: House, wire: str, count: int, window: int, seconds: float) 
         time.sleep(0.3)  # the bridge notices that they are gone
 
 
-def _memory(bridge: House, count: int) -> Report:
+def _memory(home: Path, postgres: EmbeddedPostgres, count: int) -> Report:
     columns = ("stream", "streams", "KiB resident each")
     report = Report("Memory of a stream on which nothing happens", columns)
     for wire in ("sse", "ws"):
-        first = Readers()
-        first.open(bridge.public, _openings(wire, range(1, 20)))
-        time.sleep(0.5)
-        before = resident_bytes(bridge.pid)
-        more = Readers()
-        more.open(bridge.public, _openings(wire, range(20, count + 1)))
-        time.sleep(0.5)
-        grown = resident_bytes(bridge.pid) - before
-        report.rows.append((wire, len(more), grown / 1024 / len(more)))
-        for readers in (first, more):
-            readers.close()
-        time.sleep(1)
-    report.notes = [
-        "Growth of the bridge's process, without the kernel's socket buffers. The second row may",
-        "use again what the first has left behind.",
-    ]
+        # A fresh bridge each: a process uses again what earlier streams have left behind.
+        with house.running(house.plan(home / wire), postgres) as bridge:
+            _furnish(bridge, count)
+            few, many = Readers(), Readers()
+            few.open(bridge.public, _openings(wire, range(1, _FEW)))
+            time.sleep(0.5)
+            before = resident_bytes(bridge.pid)
+            many.open(bridge.public, _openings(wire, range(_FEW, count + 1)))
+            time.sleep(0.5)
+            grown = resident_bytes(bridge.pid) - before
+            report.rows.append((wire, len(many), grown / 1024 / len(many)))
+            few.close()
+            many.close()
+    report.notes = ["Growth of the bridge's process, without the kernel's socket buffers."]
     return report
 
 

@@ -18,7 +18,7 @@ REQUEST_ID = web.RequestKey("request_id", str)
 """The request's id: the caller's own ``X-Request-Id`` where it is harmless, else a fresh one."""
 
 ALLOWED_METHODS = "GET, PUT, POST, DELETE"
-ALLOWED_HEADERS = "authorization, content-type, last-event-id, x-tenant-id"
+ALLOWED_HEADERS = "authorization, content-type, last-event-id, x-requested-with, x-tenant-id"
 EXPOSED_HEADERS = "Retry-After, X-Request-Id"
 PREFLIGHT_SECONDS = 600
 

@@ -56,8 +56,7 @@ class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     content: msgspec.Raw
     state_key: str | None = None
     redacts: EventId | None = None
-    unsigned: msgspec.Raw = msgspec.Raw()
-    """Empty where there is none: msgspec knows no optional raw field."""
+    unsigned: msgspec.Raw = msgspec.Raw(b"{}")
 
     @property
     def is_state(self) -> bool:

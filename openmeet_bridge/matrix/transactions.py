@@ -13,6 +13,7 @@ import msgspec
 from ..core.errors import BadRequest, NotJson
 from ..core.events import MAX_NAME_BYTES, Ephemeral, Event, name_problem
 from ..core.ids import RoomId
+from .salvage import elements, mended
 
 _UNSTABLE_EPHEMERAL = "de.sorunome.msc2409.ephemeral"
 _REASON_CHARACTERS = 500
@@ -35,20 +36,15 @@ class Transaction:
     ephemeral: list[Ephemeral] = field(default_factory=list)
 
 
-class _Typed(msgspec.Struct, rename={"unstable": _UNSTABLE_EPHEMERAL}):
+class _Body(msgspec.Struct, rename={"unstable": _UNSTABLE_EPHEMERAL}):
     events: list[Event]
     ephemeral: list[Ephemeral] | None = None
     unstable: list[Ephemeral] | None = None
 
 
-class _Raw(msgspec.Struct, rename={"unstable": _UNSTABLE_EPHEMERAL}):
-    events: list[msgspec.Raw]
-    ephemeral: list[msgspec.Raw] | None = None
-    unstable: list[msgspec.Raw] | None = None
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-
-_typed = msgspec.json.Decoder(_Typed)
-_raw = msgspec.json.Decoder(_Raw)
+_body = msgspec.json.Decoder(_Body)
 _event = msgspec.json.Decoder(Event)
 _ephemeral = msgspec.json.Decoder(Ephemeral)
 
@@ -64,14 +60,15 @@ def decode(txn_id: str, body: bytes) -> Transaction:
         BadRequest: The body as a whole is not a transaction.
     """
     try:
-        typed = _typed.decode(body)
-    except msgspec.ValidationError:
+        # msgspec does not look into what it leaves raw: bytes that are no text would pass.
+        if not body.isascii():
+            body.decode("utf-8")
+        whole = _body.decode(body)
+    except _UNREADABLE:
         return _decode_one_by_one(txn_id, body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NotJson(f"The body is not JSON: {error}") from error
-    ephemeral = typed.ephemeral if typed.ephemeral is not None else typed.unstable
+    ephemeral = whole.ephemeral if whole.ephemeral is not None else whole.unstable
     transaction = Transaction(txn_id, ephemeral=ephemeral or [])
-    for event in typed.events:
+    for event in whole.events:
         _sort(transaction, event, None)
     return transaction
 
@@ -85,36 +82,41 @@ def decode_events(raws: Iterable[msgspec.Raw], room_id: RoomId | None = None) ->
     """
     transaction = Transaction("")
     for raw in raws:
-        _decode_event(transaction, raw, room_id)
+        _decode_event(transaction, bytes(raw), room_id)
     return transaction
 
 
 def _decode_one_by_one(txn_id: str, body: bytes) -> Transaction:
-    try:
-        parts = _raw.decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The body is not a transaction: {error}") from error
+    arrays = elements(body)
+    if "events" not in arrays:
+        if body.lstrip()[:1] in (b"{", b"["):
+            raise BadRequest("The body is not a transaction: `events` must be an array.")
+        raise NotJson("The body is not JSON.")
     transaction = Transaction(txn_id)
-    for raw in parts.events:
+    for raw in arrays["events"]:
         _decode_event(transaction, raw, None)
-    ephemeral = parts.ephemeral if parts.ephemeral is not None else parts.unstable
-    for raw in ephemeral or ():
+    for raw in arrays.get("ephemeral", arrays.get(_UNSTABLE_EPHEMERAL, [])):
         try:
             transaction.ephemeral.append(_ephemeral.decode(raw))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             continue  # nothing that lasts is lost with it
     return transaction
 
 
-def _decode_event(transaction: Transaction, raw: msgspec.Raw, room_id: RoomId | None) -> None:
-    try:
-        event = _event.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        transaction.bad.append((bytes(raw), str(error)[:_REASON_CHARACTERS]))
+def _decode_event(transaction: Transaction, raw: bytes, room_id: RoomId | None) -> None:
+    reason = ""
+    for version in mended(raw):
+        try:
+            version.decode("utf-8")
+            event = _event.decode(version)
+        except _UNREADABLE as error:
+            reason = reason or str(error)[:_REASON_CHARACTERS]
+            continue
+        if room_id is not None:
+            event = msgspec.structs.replace(event, room_id=room_id)
+        _sort(transaction, event, raw)
         return
-    if room_id is not None:
-        event = msgspec.structs.replace(event, room_id=room_id)
-    _sort(transaction, event, bytes(raw))
+    transaction.bad.append((raw, reason))
 
 
 def _sort(transaction: Transaction, event: Event, raw: bytes | None) -> None:

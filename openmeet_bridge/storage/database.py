@@ -44,6 +44,14 @@ UNKEEPABLE = (
 )
 """What asyncpg raises when PostgreSQL is there, but can never keep what it was given."""
 
+_SETTINGS = {
+    "application_name": "openmeet-bridge",
+    "jit": "off",
+    # Every statement has its index. Plans that were made, and kept, while a table was new and
+    # empty would go on reading it from end to end when it is large.
+    "enable_seqscan": "off",
+}
+
 _RETRY_MS = 2000
 
 
@@ -131,7 +139,7 @@ class Database:
                     timeout=self._patience,
                     command_timeout=self._patience,
                     reset=_keep_as_it_is,
-                    server_settings={"application_name": "openmeet-bridge", "jit": "off"},
+                    server_settings=_SETTINGS,
                 )
             return self._pool
 

@@ -42,7 +42,7 @@ class Stage:
         place = f"&room=%21{room}" if room else ""
         page = self._windows.open(f"{self.base}/#{user}{place}", **options)
         if slug:
-            expect(connected(page)).to_be_visible()
+            expect(connected(page)).to_be_attached()
         if room:
             expect(page.locator(".message").last).to_be_visible()
         return page
@@ -234,6 +234,20 @@ def test_a_refused_message_keeps_its_reason_and_words(stage: Stage) -> None:
     expect(page.get_by_text("Not sent.")).to_have_count(0)
     assert texts(page)[-1] == "first"
     assert stage.control("bodies", room_id="!ann-ben")[-1] == "first"
+
+
+def test_leaving_with_unsent_words_asks_first(stage: Stage) -> None:
+    """They would be lost; once they are sent, nobody asks."""
+    page = stage.window("ann", "ann-ben")
+    stage.control("fail_send", status=503, errcode="X", message="Away.", times=1)
+    say(page, "not lost")
+    expect(page.get_by_text("It is tried again.")).to_be_visible()
+    with page.expect_event("dialog") as asked:
+        page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    expect(page.get_by_text("It is tried again.")).to_be_hidden()
+    page.reload()
+    expect(page.locator(".message").last).to_contain_text("not lost")
 
 
 def test_reset_begins_anew(stage: Stage) -> None:

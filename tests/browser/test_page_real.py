@@ -79,9 +79,7 @@ def test_typing(real: Stage, mara: MatrixFriend, trio: Place) -> None:
     expect(ann.get_by_text("Ben Okafor is typing")).to_be_visible()
     assert any("ben-okafor" in mxid for mxid in mara.typists(trio.room_id))
     mara.type(trio.room_id)
-    expect(
-        ann.get_by_text(re.compile("mara (and Ben Okafor )?(is|are) typing|mara are"))
-    ).to_be_visible()
+    expect(ann.get_by_text(re.compile("mara.* typing"))).to_be_visible()
     composer(ben).press("Enter")
     expect(ann.get_by_text("mara is typing")).to_be_visible()
     mara.send(trio.room_id, "me too")
@@ -117,7 +115,7 @@ def test_unread_messages_are_counted_until_they_are_seen(real: Stage) -> None:
     expect(carla.get_by_text("New messages", exact=True)).to_be_visible()
     for page in (carla, second):
         expect(room_link(page, place.name)).not_to_contain_text("unread")
-        expect(page).to_have_title(re.compile(rf"^(\({before}\) )?Place" if before else "^Place"))
+        expect(page).to_have_title(re.compile(rf"^{re.escape(_counted(before))}Place \d+"))
     carla.reload()
     expect(room_link(carla, place.name)).not_to_contain_text("unread")
 
@@ -125,6 +123,10 @@ def test_unread_messages_are_counted_until_they_are_seen(real: Stage) -> None:
 def _unread(page: Page) -> int:
     found = re.match(r"\((\d+)\)", page.title())
     return int(found[1]) if found else 0
+
+
+def _counted(unread: int) -> str:
+    return f"({unread}) " if unread else ""
 
 
 def test_many_unread_messages(real: Stage) -> None:
@@ -193,10 +195,14 @@ def _frames(page: Page) -> list[str]:
     return frames
 
 
-def test_a_dropped_stream_is_said_and_resumed(real: Stage, mara: MatrixFriend, trio: Place) -> None:
+@pytest.mark.parametrize("websockets", [True, False], ids=["websocket", "events"])
+def test_a_dropped_stream_is_said_and_resumed(
+    real: Stage, mara: MatrixFriend, trio: Place, websockets: bool
+) -> None:
     """No gap, no double, nothing loaded anew, and what was written meanwhile is sent."""
     with cable(real.demo.base) as wire:
-        ann, ben = real.window("ann", trio, wire.url), real.window("ben", trio)
+        ann = real.window("ann", trio, wire.url, websockets=websockets)
+        ben = real.window("ben", trio)
         say(ann, "before")
         see_own(ann, "before")
         wire.cut()

@@ -22,13 +22,21 @@ class Windows:
         self._contexts: list[BrowserContext] = []
         self.problems: list[str] = []
 
-    def open(self, address: str, **options: Any) -> Page:
-        """A new window; `options` are those of a browser context."""
+    def open(self, address: str, *, websockets: bool = True, **options: Any) -> Page:
+        """Opens a new window.
+
+        Args:
+            address: What it shows.
+            websockets: False where something on the way does not let them through.
+            options: Those of a browser context.
+        """
         context = self._browser.new_context(
             **{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce", **options}
         )
         context.set_default_timeout(10_000)
         self._contexts.append(context)
+        if not websockets:
+            context.route_web_socket("**/*", lambda socket: socket.close())
         return self.beside(context, address)
 
     def beside(self, context: BrowserContext, address: str) -> Page:
@@ -41,7 +49,8 @@ class Windows:
         return page
 
     def _refuse(self, dialog: Any) -> None:
-        self.problems.append(f"a dialog: {dialog.message}")
+        if dialog.type != "beforeunload":
+            self.problems.append(f"a dialog: {dialog.message}")
         dialog.dismiss()
 
     def _hear(self, kind: str, text: str) -> None:

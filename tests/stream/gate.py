@@ -80,7 +80,10 @@ class WholeLog(Log, Protocol):
 
 
 class GatedLog:
-    """A log that stands still before and after each reading."""
+    """A log that stands still between a reading and what is made of it.
+
+    Before what is missed is read too: a stream has been attached by then.
+    """
 
     def __init__(self, log: WholeLog, gate: Gate) -> None:
         self._log = log
@@ -88,7 +91,6 @@ class GatedLog:
 
     async def standing(self, tenant: TenantId, mxid: Mxid) -> Standing:
         """Return in which rooms somebody is now."""
-        await self._gate.stop()
         with self._gate.work():
             found = await self._log.standing(tenant, mxid)
         await self._gate.stop()
@@ -106,7 +108,6 @@ class GatedLog:
 
     async def after(self, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
         """Return entries after a position, and up to where that is everything there is."""
-        await self._gate.stop()
         with self._gate.work():
             found = await self._log.after(position, limit)
         await self._gate.stop()

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.core.cursor import Cursor
@@ -37,6 +37,10 @@ REPLAY_ENTRIES = 12
 
 some = st.integers(0, 99)
 wires = st.sampled_from(["sse", "ws"])
+rarely = st.sampled_from([*[False] * 7, True])
+beginnings = st.sampled_from(
+    [*["rooms"] * 6, *["now"] * 3, "", "x", "1-00000000-1", "1-EPOCH-fffffffff", "2-EPOCH-1"]
+)
 
 
 def exploring(examples: int, steps: int) -> settings:
@@ -103,23 +107,23 @@ class StreamMachine(RuleBasedStateMachine):
 
     # Clients
 
-    @rule(user=some, wire=wires, slow=st.booleans(), listed=st.booleans())
-    def a_client_comes(self, user: int, wire: str, slow: bool, listed: bool) -> None:
-        """With the cursor of its list of rooms, or without one."""
-        reader = self._reader(user, wire, None)
-        if listed:
+    @initialize(wire=wires)
+    def two_clients_are_here(self, wire: str) -> None:
+        """And follow their rooms."""
+        for user, opposite in ((0, False), (1, True)):
+            reader = self._reader(user, "ws" if opposite else wire, None)
+            reader.begin_with_rooms(self.epoch)
+            self._connect(reader, slow=False)
+        self.all_is_calm()
+
+    @rule(user=some, wire=wires, slow=st.booleans(), beginning=beginnings)
+    def a_client_comes(self, user: int, wire: str, slow: bool, beginning: str) -> None:
+        """With the cursor of its list of rooms, or without one, or with one that is of no use."""
+        text = None if beginning in ("rooms", "now") else beginning.replace("EPOCH", self.epoch)
+        reader = self._reader(user, wire, text)
+        if beginning == "rooms":
             reader.begin_with_rooms(self.epoch)
         self._connect(reader, slow)
-
-    @rule(
-        user=some,
-        wire=wires,
-        text=st.sampled_from(["", "x", "1-00000000-1", "1-{epoch}-fffffffff", "2-{epoch}-1"]),
-    )
-    def a_client_comes_with_a_bad_cursor(self, user: int, wire: str, text: str) -> None:
-        """Of another log, of the future, or of nothing at all: it must be reset."""
-        reader = self._reader(user, wire, text.replace("{epoch}", self.epoch))
-        self._connect(reader, slow=False)
 
     @precondition(lambda self: self._gone)
     @rule(which=some, slow=st.booleans())
@@ -144,7 +148,7 @@ class StreamMachine(RuleBasedStateMachine):
     # The bridge
 
     @precondition(lambda self: self.gate.waiting)
-    @rule(which=some, times=st.integers(1, 3))
+    @rule(which=some, times=st.sampled_from([1, 1, 1, 3]))
     def something_goes_on(self, which: int, times: int) -> None:
         """By some steps."""
         for _ in range(times):
@@ -161,8 +165,8 @@ class StreamMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.feeding is None)
     @rule()
     def the_feed_delivers(self) -> None:
-        """One piece of the log, at once."""
-        self.run(self._feed_at_once.step())
+        """All there is, at once."""
+        self.run(self._catch_up())
 
     @rule(room=some)
     def somebody_types(self, room: int) -> None:
@@ -172,16 +176,13 @@ class StreamMachine(RuleBasedStateMachine):
         self.run(asyncio.sleep(0))
 
     @precondition(lambda self: self._here)
-    @rule(user=some, reason=st.sampled_from(list(CloseReason)))
-    def the_streams_of_a_user_end(self, user: int, reason: CloseReason) -> None:
-        """The client need not notice at once."""
-        self.hub.close_user(self._user(user), reason)
-        self.run(asyncio.sleep(0))
-
-    @precondition(lambda self: self._here)
-    @rule()
-    def the_bridge_restarts(self) -> None:
-        """All clients lose their streams."""
+    @rule(user=some, reason=st.sampled_from(list(CloseReason)), all_of_them=rarely)
+    def streams_end(self, user: int, reason: CloseReason, all_of_them: bool) -> None:
+        """Those of a user, which the client need not notice at once; or the bridge restarts."""
+        if not all_of_them:
+            self.hub.close_user(self._user(user), reason)
+            self.run(asyncio.sleep(0))
+            return
         self.hub.close_all(CloseReason.SHUTDOWN)
         self.run(self._hang_all_up())
         self._start_bridge()
@@ -235,9 +236,12 @@ class StreamMachine(RuleBasedStateMachine):
     async def _calm_down(self) -> None:
         self.gate.release_all()
         await self._settle()
-        while self.hub.position < self.truth.head:
-            await self.feed.step()
+        await self._catch_up()
         await self._settle()
+
+    async def _catch_up(self) -> None:
+        while self.hub.position < self.truth.head:
+            await self._feed_at_once.step()
 
     async def _hang_all_up(self) -> None:
         for reader in self.readers:

@@ -14,6 +14,10 @@ from .memory_log import MemoryLog
 from .truth import Truth
 
 
+ACTIONS = ("message",) * 4 + ("come or go",) * 4 + ("change of name", "move", "overturn")
+actions = st.sampled_from(ACTIONS)
+
+
 class InMemory(StreamMachine):
     """The real hub, streams and feed over a log in memory."""
 
@@ -24,50 +28,39 @@ class InMemory(StreamMachine):
         tenants = {RoomId("!a1"): A, RoomId("!a2"): A, RoomId("!b1"): B}
         self.rooms = list(tenants)
         self.memory = MemoryLog(tenants, Position(5))
-        self.build(self.memory, "0badcafe", Truth(tenants, Position(5)))
+        for mxid, tenant in self.users.items():
+            for room_id in tenants:
+                if tenants[room_id] == tenant:
+                    self.memory.append(room_id, mxid, joined=True)
+        truth = Truth(tenants, Position(5))
+        truth.observe(self.memory.versions(Position(5)), self.memory.head)
+        self.build(self.memory, "0badcafe", truth)
 
-    @rule(room=some, user=some)
-    def somebody_comes_or_goes(self, room: int, user: int) -> None:
-        """Even into a room of another tenant, of which they must get nothing."""
-        room_id, mxid = self.rooms[room % 3], self._user(user)
-        self.memory.append(room_id, mxid, joined=not self.memory.is_in(room_id, mxid))
-        self._committed()
-
-    @rule(room=some, times=st.integers(1, 4))
-    def messages_come(self, room: int, times: int) -> None:
-        """Several in one commit."""
-        for _ in range(times):
-            self.memory.append(self.rooms[room % 3])
-        self._committed()
-
-    @rule(which=some)
-    def an_entry_moves(self, which: int) -> None:
-        """To its right place, found by repair."""
-        self.memory.move(which)
-        self._committed()
-
-    @rule(room=some, user=some)
-    def a_membership_is_overturned(self, room: int, user: int) -> None:
-        """Repair finds that somebody's going came before their coming, or the reverse."""
-        self.memory.overturn(self.rooms[room % 3], self._user(user))
-        self._committed()
-
-    @rule(room=some, user=some)
-    def somebody_changes_their_name(self, room: int, user: int) -> None:
-        """A member event that changes nothing."""
-        room_id, mxid = self.rooms[room % 3], self._user(user)
-        self.memory.append(room_id, mxid, joined=self.memory.is_in(room_id, mxid))
-        self._committed()
+    @rule(what=st.lists(st.tuples(actions, some, some), min_size=1, max_size=5))
+    def the_log_grows(self, what: list[tuple[str, int, int]]) -> None:
+        """By one commit. People come even into rooms of another tenant: they must get nothing."""
+        for action, room, user in what:
+            room_id, mxid = self.rooms[room % 3], self._user(user)
+            inside = self.memory.is_in(room_id, mxid)
+            match action:
+                case "message":
+                    self.memory.append(room_id)
+                case "come or go":
+                    self.memory.append(room_id, mxid, joined=not inside)
+                case "change of name":
+                    self.memory.append(room_id, mxid, joined=inside)
+                case "move":
+                    self.memory.move(user)
+                case "overturn":
+                    self.memory.overturn(room_id, mxid)
+        self.truth.observe(self.memory.versions(self.truth.head), self.memory.head)
+        self.run(asyncio.sleep(0))
 
     async def finish_writing(self) -> None:
         """One message more in each room: who wrongly follows it is found out."""
         for room_id in self.rooms:
             self.memory.append(room_id)
         self.truth.observe(self.memory.versions(self.truth.head), self.memory.head)
-
-    def _committed(self) -> None:
-        self.truth.observe(self.memory.versions(self.truth.head), self.memory.head)
-        self.run(asyncio.sleep(0))
 
 
 def test_streams_over_a_log_in_memory() -> None:

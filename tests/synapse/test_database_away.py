@@ -23,7 +23,7 @@ from ..support.truth import assembled, sources, true_order
 from ..support.waiting import eventually
 from ..support.world import World, connected
 
-pytestmark = pytest.mark.synapse
+pytestmark = [pytest.mark.synapse, pytest.mark.timeout(300)]
 
 UNAVAILABLE = "ORG_OPENMEET_UNAVAILABLE"
 QUICK = {"fsync": "off", "full_page_writes": "off"}

@@ -19,7 +19,7 @@ from ..support.speakers import Speaker, bodies, check, speaking, three_people
 from ..support.waiting import eventually
 from ..support.world import World, connected
 
-pytestmark = pytest.mark.synapse
+pytestmark = [pytest.mark.synapse, pytest.mark.timeout(300)]
 
 SEED = 20_240_817
 ROUNDS = 12
@@ -82,14 +82,24 @@ async def test_synapse_goes_away_while_the_bridge_sends(
     chance = random.Random(SEED)
     async with running_bridge(settings), connected(settings, synapse.base_url) as world:
         room_id, speakers, carol = await three_people(world)
+
+        async def in_mid_send() -> None:
+            """Waits until messages flow again, and then some chance moment longer."""
+            before = len(await bodies(world, room_id))
+
+            async def flowing() -> bool:
+                return len(await bodies(world, room_id)) >= before + 4
+
+            await eventually(flowing, "messages flow")
+            await asyncio.sleep(chance.uniform(0, 0.4))
+
         async with speaking(*speakers):
             for _ in range(3):
-                await asyncio.sleep(chance.uniform(0.2, 0.8))
+                await in_mid_send()
                 await asyncio.to_thread(synapse.kill)
-                await asyncio.sleep(chance.uniform(0, 0.5))
                 await asyncio.to_thread(synapse.start)
             for _ in range(2):
-                await asyncio.sleep(chance.uniform(0.2, 0.8))
+                await in_mid_send()
                 synapse.pause()
                 await asyncio.sleep(chance.uniform(0.5, 1.5))
                 synapse.resume()

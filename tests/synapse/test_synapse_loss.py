@@ -22,7 +22,7 @@ from ..support.truth import assembled, repeated, sources, true_order
 from ..support.waiting import eventually
 from ..support.world import World, connected
 
-pytestmark = pytest.mark.synapse
+pytestmark = [pytest.mark.synapse, pytest.mark.timeout(300)]
 
 MANY = 70
 AT_ONCE = 8

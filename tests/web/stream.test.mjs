@@ -6,10 +6,11 @@ import { backoffMs } from '../../openmeet_bridge/web/client/backoff.js';
 import { Stream } from '../../openmeet_bridge/web/client/stream.js';
 import { FakeClock, settled } from './support.mjs';
 
-function setUp({ online = true, refuse = [] } = {}) {
+function setUp({ online = true, refuse = [], forbid = [] } = {}) {
   const clock = new FakeClock();
   const world = { clock, online, refuse, opened: [], frames: [], phases: [] };
   const open = (url, events) => {
+    if (forbid.some((kind) => url.startsWith(kind))) throw new DOMException('no', 'SecurityError');
     const connection = { url, events, closed: false, close: () => { connection.closed = true; } };
     world.opened.push(connection);
     return connection;
@@ -93,6 +94,16 @@ test('where a WebSocket does not open, server-sent events are next', async () =>
   world.last().events.onClose();
   await world.clock.pass(2000);
   assert.equal(world.last().url, 'stream?cursor=c1', 'what worked is kept');
+});
+
+test('a way that the browser forbids is left for the next one', async () => {
+  const world = setUp({ forbid: ['ws'] });
+  world.stream.start('c1');
+  await settled();
+  assert.equal(world.stream.state.phase, 'reconnecting');
+  await world.clock.pass(1000);
+  assert.equal(world.last().url, 'stream?cursor=c1');
+  world.stream.stop();
 });
 
 test('a server that accepts and closes at once is not hammered', async () => {

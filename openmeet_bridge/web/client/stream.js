@@ -109,9 +109,19 @@ export class Stream {
     this._set('connecting', attempt, null, null);
     try {
       const { ticket } = await this._api.ticket();
-      if (mine === this._try) this._open(ticket);
+      if (mine === this._try) this._tryToOpen(ticket);
     } catch (error) {
       if (mine === this._try) this._refused(error);
+    }
+  }
+
+  /** @param {string} ticket */
+  _tryToOpen(ticket) {
+    try {
+      this._open(ticket);
+    } catch {
+      // A policy of the browser or the page: the other way may be free.
+      this._lost(null);
     }
   }
 

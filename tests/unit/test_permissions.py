@@ -1,0 +1,38 @@
+"""Power levels: the specification's defaults, and no surprise from odd content."""
+
+from __future__ import annotations
+
+import pytest
+
+from openmeet_bridge.core.ids import Mxid
+from openmeet_bridge.core.permissions import power_levels, role_level
+
+ANN = Mxid("@ann:test")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"users": 5}', b"{"])
+def test_without_readable_levels_everybody_may_write(content: bytes | None) -> None:
+    assert power_levels(content).may_send(ANN, "m.room.message")
+
+
+def test_levels_decide() -> None:
+    levels = power_levels(b'{"events_default": 10, "users": {"@ann:test": 10}, "users_default": 5}')
+    assert levels.may_send(ANN, "m.room.message")
+    assert not levels.may_send(Mxid("@ben:test"), "m.room.message")
+
+
+def test_a_type_of_its_own_decides_before_the_default() -> None:
+    levels = power_levels(b'{"events": {"m.room.message": 50}}')
+    assert not levels.may_send(ANN, "m.room.message")
+    assert levels.may_send(ANN, "m.reaction")
+
+
+def test_old_rooms_have_levels_as_text() -> None:
+    assert power_levels(b'{"users": {"@ann:test": "50"}}').level(ANN) == 50
+
+
+@pytest.mark.parametrize(
+    ("role", "level"), [("owner", 90), ("moderator", 50), ("member", 0), ("?", 0)]
+)
+def test_roles_have_levels(role: str, level: int) -> None:
+    assert role_level(role) == level
