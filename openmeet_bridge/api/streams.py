@@ -84,9 +84,10 @@ class Sink:
         if self._transport.is_closing():
             raise ConnectionResetError("the client has gone")
 
-    def abort(self) -> None:
-        """End the connection without waiting for its reader."""
-        self._transport.abort()
+    def abort_later(self, reason: CloseReason | None) -> None:
+        """Give a reader that was too slow a last chance to read why, and no more than that."""
+        if reason is CloseReason.SLOW_READER:
+            asyncio.get_running_loop().call_later(_LINGER, self._transport.abort)
 
 
 class StreamsApi:
@@ -138,8 +139,7 @@ class StreamsApi:
         cursor = call.request.headers.get("Last-Event-ID") or call.query.cursor
         async with self._subscribed(call.caller, sink, SSE) as subscriber:
             await self._run(subscriber, cursor, call.caller)
-        if subscriber.reason is CloseReason.SLOW_READER:
-            sink.abort()
+        sink.abort_later(subscriber.reason)
         return response
 
     @ENDPOINTS.get(
@@ -165,9 +165,8 @@ class StreamsApi:
             finally:
                 listening.cancel()
                 await asyncio.gather(listening, return_exceptions=True)
-        if subscriber.reason is CloseReason.SLOW_READER:
-            sink.abort()
-        elif subscriber.reason is not None and not socket.closed:
+        sink.abort_later(subscriber.reason)
+        if subscriber.reason is not None and not socket.closed:
             await socket.close(code=subscriber.reason.ws_code, message=subscriber.reason.encode())
         return socket
 

@@ -7,7 +7,6 @@ answer; whatever happened before is undone as a whole, and whatever comes twice 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 import structlog
@@ -41,12 +40,6 @@ Source = str
 Confirmed = list[outbox.Sent]
 
 
-class Grown(Protocol):
-    """Whoever must know that the log grew."""
-
-    def __call__(self, position: Position) -> None: ...
-
-
 class Ingest:
     """Appends events to the log.
 
@@ -61,7 +54,7 @@ class Ingest:
         self,
         database: Database,
         naming: Naming,
-        grown: Grown,
+        grown: Callable[[Position], None],
         confirmed: Callable[[Confirmed], None],
     ) -> None:
         self._database = database

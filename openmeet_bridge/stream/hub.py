@@ -129,8 +129,7 @@ class Hub:
         if subscriber.phase is Phase.CLOSED:
             return
         subscriber.reason = reason
-        if reason is not CloseReason.SLOW_READER:
-            subscriber.write([bye(reason)])
+        subscriber.write([bye(reason)])
         STREAMS_CLOSED.labels(reason.value).inc()
         self.leave(subscriber)
 

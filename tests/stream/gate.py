@@ -64,6 +64,15 @@ class Gate:
         finally:
             self.busy -= 1
 
+    @contextmanager
+    def rest(self) -> Iterator[None]:
+        """Note that, for a while, it does not end by itself."""
+        self.busy -= 1
+        try:
+            yield
+        finally:
+            self.busy += 1
+
     async def settle(self) -> None:
         """Wait until nothing moves any more but what stands still here."""
         quiet = 0

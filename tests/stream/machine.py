@@ -208,6 +208,9 @@ class StreamMachine(RuleBasedStateMachine):
             self.loop.run_until_complete(self._abandon())
             self.loop.close()
 
+    async def finish_commit(self) -> None:
+        """End what is just being written; an heir's matter."""
+
     async def finish_writing(self) -> None:
         """Bring the log to its end; an heir's matter."""
 
@@ -215,6 +218,7 @@ class StreamMachine(RuleBasedStateMachine):
         """Give back what an heir has opened."""
 
     async def _finish(self) -> None:
+        await self.finish_commit()
         self.gate.release_all()
         await self._settle()
         await self.finish_writing()
@@ -234,6 +238,7 @@ class StreamMachine(RuleBasedStateMachine):
         assert not any(map(self.hub.has_readers, self.truth.tenants))
 
     async def _calm_down(self) -> None:
+        await self.finish_commit()
         self.gate.release_all()
         await self._settle()
         await self._catch_up()

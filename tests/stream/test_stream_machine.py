@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Coroutine, Iterator
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from openmeet_bridge.core.ids import Mxid, Position, RoomId
+from openmeet_bridge.core.events import Event
+from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId
+from openmeet_bridge.storage.log_view import LogView
 
 from .machine import A, B, StreamMachine, exploring, some
 from .memory_log import MemoryLog
+from .true_room import TrueRoom
 from .truth import Truth
+from .written_log import WrittenLog
 
 
 ACTIONS = ("message",) * 4 + ("come or go",) * 4 + ("change of name", "move", "overturn")
+USERS = ("a_1", "a_2", "b_1")
+HAPPENINGS = ("message",) * 3 + ("come",) * 4 + ("rename",)
 actions = st.sampled_from(ACTIONS)
+happenings = st.sampled_from(HAPPENINGS)
+fates = st.sampled_from(["pushed"] * 4 + ["held", "lost"])
 
 
 class InMemory(StreamMachine):
@@ -63,5 +74,130 @@ class InMemory(StreamMachine):
         self.truth.observe(self.memory.versions(self.truth.head), self.memory.head)
 
 
+class OnPostgres(StreamMachine):
+    """The same, and ingest, over a log in PostgreSQL."""
+
+    dsn: ClassVar[str]
+    worlds: ClassVar[Iterator[int]] = itertools.count(1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Every example has rooms and people of its own; so they need not clean up.
+        world = next(self.worlds)
+        self.users = {Mxid(f"@om_{name}_{world}:test"): TenantId(name[0]) for name in USERS}
+        self.written = WrittenLog(self.dsn)
+        owners = {"a1": A, "a2": A, "b1": B, "none": None}
+        self.true = [TrueRoom(RoomId(f"!{name}-{world}"), owners[name]) for name in owners]
+        tenants = {
+            room.room_id: tenant
+            for room, tenant in zip(self.true, owners.values(), strict=True)
+            if tenant is not None
+        }
+        head = self.run(self.written.head())
+        self.build(LogView(self.written.database), head.epoch, Truth(tenants, head.position))
+        for mxid, tenant in self.users.items():
+            for room in self.true:
+                if tenants.get(room.room_id) == tenant:
+                    room.come_or_go(mxid, 0)
+        self._write(self.written.ingest.push("0", [e for room in self.true for e in room.events], ()))
+        self.run(self.finish_commit())
+        self.fetched: tuple[TrueRoom, list[Event], Position] | None = None
+
+    @precondition(lambda self: self.written.writing is None)
+    @rule(
+        what=st.lists(st.tuples(happenings, some, some, fates), min_size=1, max_size=5),
+        held=st.booleans(),
+        again=some,
+    )
+    def a_transaction_comes(
+        self, what: list[tuple[str, int, int, str]], held: bool, again: int
+    ) -> None:
+        """With some of what has happened, and perhaps with what was held back before."""
+        pushed = []
+        for action, number, user, fate in what:
+            room, mxid = self.true[number % 4], self._user(user)
+            if action == "message":
+                event = room.message()
+            else:
+                event = room.come_or_go(mxid, number) if action == "come" else room.rename(mxid)
+            if fate == "held":
+                room.held.append(event)
+            elif fate == "pushed":
+                pushed.append(event)
+            if held:
+                pushed += room.held
+                room.held = []
+            if again % 5 == 0:
+                pushed += room.events[: again % len(room.events)]
+        self._write(self.written.ingest.push("1", pushed, ()))
+
+    @precondition(lambda self: self.fetched is None)
+    @rule(number=some, depth=st.integers(1, 12))
+    def repair_fetches(self, number: int, depth: int) -> None:
+        """What the homeserver has of a room, from some moment on."""
+
+        async def fetch() -> None:
+            room, head = self.true[number % 4], await self.written.head()
+            self.fetched = room, room.events[-depth:], head.position
+
+        self.run(fetch())
+
+    @precondition(lambda self: self.fetched is not None and self.written.writing is None)
+    @rule()
+    def repair_writes(self) -> None:
+        """Some time after it has fetched."""
+        assert self.fetched is not None
+        room, span, fetched_at = self.fetched
+        self.fetched = None
+        self._write(self.written.ingest.repair(room.room_id, span, fetched_at))
+
+    @precondition(lambda self: self.written.writing is not None)
+    @rule()
+    def the_commit_happens(self) -> None:
+        """Until now nobody has seen anything of it."""
+        self.run(self.finish_commit())
+
+    async def finish_commit(self) -> None:
+        """Commit, and compare what the log says with what it should."""
+        if self.written.writing is None:
+            return
+        await self.written.finish()
+        self.truth.observe(*await self.written.versions(self.truth.head, self._is_ours))
+        for room_id in self.truth.tenants:
+            kept, newest = await self.written.joined(room_id)
+            assert kept == newest == self.truth.members(room_id)
+
+    async def finish_writing(self) -> None:
+        """Repair everything: now the log must be as the homeserver has it."""
+        for room in self.true:
+            room.message()
+            head = await self.written.head()
+            work = self.written.ingest.repair(room.room_id, room.events, head.position)
+            self.written.start(work)
+            await self.finish_commit()
+            assert await self.written.timeline(room.room_id) == [e.event_id for e in room.events]
+            if self._is_ours(room.room_id):
+                assert self.truth.members(room.room_id) == room.joined
+
+    async def close(self) -> None:
+        """Give back the connections."""
+        await self.written.database.close()
+
+    def _is_ours(self, room_id: RoomId) -> bool:
+        return room_id in self.truth.tenants
+
+    def _write(self, work: Coroutine[Any, Any, int]) -> None:
+        async def start() -> None:
+            self.written.start(work)
+            await self.written.gate.settle()
+
+        self.run(start())
+
+
 def test_streams_over_a_log_in_memory() -> None:
     run_state_machine_as_test(InMemory, settings=exploring(150, 50))
+
+
+def test_streams_over_a_log_in_postgres(database_url: str) -> None:
+    machine = type("OnThisPostgres", (OnPostgres,), {"dsn": database_url})
+    run_state_machine_as_test(machine, settings=exploring(30, 40))
