@@ -39,6 +39,25 @@ SENDS = Counter(
     "openmeet_bridge_sends_total", "Messages sent to the homeserver, by outcome.", ["outcome"]
 )
 OUTBOX_WORKERS = Gauge("openmeet_bridge_outbox_rooms", "Rooms with messages being sent.")
+OUTBOX_PENDING = Gauge(
+    "openmeet_bridge_outbox_pending", "Messages that were accepted and are not sent yet."
+)
+LOG_POSITION = Gauge("openmeet_bridge_log_position", "The end of the log.")
+STREAM_LAG = Gauge(
+    "openmeet_bridge_stream_lag_entries", "Entries of the log that streams have not been given yet."
+)
+QUARANTINE_SIZE = Gauge("openmeet_bridge_quarantine_events", "Events that are set aside.")
+REPAIR_AGE = Gauge(
+    "openmeet_bridge_repair_age_seconds",
+    "Time since the log was last compared with the homeserver.",
+)
+LAST_TRANSACTION = Gauge(
+    "openmeet_bridge_last_transaction_timestamp_seconds",
+    "When the homeserver's last transaction was kept (seconds since the epoch).",
+)
+JOBS_WAITING = Gauge(
+    "openmeet_bridge_jobs_waiting", "Jobs that wait (pending) or were given up (failed).", ["state"]
+)
 JOBS = Counter("openmeet_bridge_jobs_total", "Jobs that were run, by outcome.", ["outcome"])
 REPAIRED = Counter(
     "openmeet_bridge_repaired_entries_total",

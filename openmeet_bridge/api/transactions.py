@@ -18,7 +18,7 @@ from ..bridge.ingest import Ingest
 from ..bridge.inquiries import Inquiries
 from ..core.errors import BridgeError, Forbidden, MissingToken, TooLarge, Unavailable
 from ..matrix.transactions import decode
-from ..telemetry import TRANSACTION_SECONDS, TRANSACTIONS
+from ..telemetry import LAST_TRANSACTION, TRANSACTION_SECONDS, TRANSACTIONS
 from .errors import error_response
 
 log = structlog.get_logger(__name__)
@@ -103,6 +103,7 @@ class Transactions:
                 log.error("transaction.bad", error=error.message)
                 raise
         TRANSACTIONS.labels("kept").inc()
+        LAST_TRANSACTION.set_to_current_time()
         return response
 
     async def _keep(self, request: web.Request) -> web.Response:

@@ -20,6 +20,7 @@ from ..bridge.sending import Limits, Sending
 from ..bridge.streams import Streams
 from ..bridge.timeline import Timeline
 from ..bridge.typing import Typing
+from ..bridge.vitals import Vitals
 from ..config import Config
 from ..core.errors import BridgeError
 from ..core.ids import TenantId, UserSlug
@@ -100,6 +101,7 @@ class Services:
         self.identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
         log_view = LogView(database)
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
+        self._vitals = Vitals(database, self.hub)
         self._feed = Feed(log_view.after, self.hub, self._bus)
 
     @property
@@ -112,6 +114,7 @@ class Services:
             "reconciler": self.reconciler.run,
             "receipts": self.receipts.run,
             "heartbeat": self.hub.beat,
+            "vitals": self._vitals.run,
         }
 
     @property

@@ -167,7 +167,7 @@ class _Batch:
         self.source = source
         self.position = position
         self.rows: list[Row] = []
-        self.moves: list[tuple[EventId, Position, int, int]] = []
+        self.moves: list[tuple[EventId, Position, int]] = []
         self.confirmed: Confirmed = []
         self._connection = connection
         self._naming = naming
@@ -234,7 +234,7 @@ class _Batch:
         """Put an entry that the log has already in its right place."""
         self.position = Position(self.position + 1)
         key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
-        self.moves.append((event.event_id, self.position, key, 0))
+        self.moves.append((event.event_id, self.position, key))
         if event.state_key is not None:
             self._moved_state.add((event.room_id, event.type, event.state_key))
 

@@ -85,10 +85,14 @@ class Memberships:
             return position
         effect = (content.membership == "join") - (old.membership == "join")
         since = old.since
-        if content.membership != old.membership:
-            # The event that decides gets a new position, so that streams act on it now.
+        if effect:
             position = since = Position(position + 1)
-            await event_log.move(connection, [(newest.event_id, position, newest.sort_key, effect)])
+            # Streams must act on it now. That somebody is out is said by the entry that wrongly
+            # brought them in: an entry by which somebody went must never leave its position.
+            said_by = newest.event_id if effect > 0 else None
+            said_by = said_by or await event_log.coming(connection, room_id, mxid)
+            if said_by is not None:
+                await event_log.take_effect(connection, said_by, position, effect)
         row = Member(*key, content.membership, content.name, content.avatar, since, newest.sort_key)
         await rooms.save_members(connection, [row])
         return position

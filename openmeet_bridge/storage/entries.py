@@ -203,13 +203,15 @@ def _subject(row: asyncpg.Record) -> Person:
 
 
 def _effect(row: asyncpg.Record, subject: Person) -> MembershipEffect:
-    content = _member_content(row)
+    content, joined = _member_content(row), row["effect"] > 0
+    # A coming that turned out to be overtaken by a going says so itself: its content is no help.
+    overturned = joined != (content.membership == "join")
     return MembershipEffect(
         user=subject,
-        joined=row["effect"] > 0,
-        membership=content.membership,
-        by_self=row["sender"] == subject.mxid,
-        reason=text_or_none(content.reason),
+        joined=joined,
+        membership="leave" if overturned else content.membership,
+        by_self=row["sender"] == subject.mxid and not overturned,
+        reason=None if overturned else text_or_none(content.reason),
         room_kind=row["kind"] or "",
         room_name=row["room_name"] or "",
     )

@@ -244,27 +244,50 @@ async def sent_event(connection: Connection, sender: Mxid, client_txn_id: str) -
     return EventId(event_id) if event_id else None
 
 
-async def move(connection: Connection, moves: Sequence[tuple[EventId, Position, int, int]]) -> None:
-    """Put entries elsewhere: ``(event, new position, new sort key, effect)``.
+async def move(connection: Connection, moves: Sequence[tuple[EventId, Position, int]]) -> None:
+    """Put entries elsewhere in their timelines: ``(event, new position, new sort key)``.
 
-    The new position makes every stream see the entry again, in its right place.
+    The new position makes every stream see the entry again, in its right place. Only an entry by
+    which somebody came or went keeps its position: a stream that has not got there yet must find
+    it where it took effect, or it would show the one who went what came after.
     """
-    events, positions, keys, effects = zip(*moves, strict=True)
+    events, positions, keys = zip(*moves, strict=True)
     # First out of the way: a new key may be one that another of them still has.
     await connection.execute(
         "UPDATE log SET sort_key = -position WHERE event_id = ANY($1::text[])", events
     )
     await connection.execute(
         """
-        UPDATE log SET position = new_position, sort_key = new_key, effect = new_effect
-        FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::smallint[])
-             AS given (moved, new_position, new_key, new_effect)
+        UPDATE log SET position = CASE effect WHEN 0 THEN new_position ELSE position END,
+                       sort_key = new_key
+        FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS given (moved, new_position, new_key)
         WHERE event_id = moved
         """,
         events,
         positions,
         keys,
-        effects,
+    )
+
+
+async def coming(connection: Connection, room_id: RoomId, mxid: Mxid) -> EventId | None:
+    """Return the entry by which somebody came into a room last."""
+    event_id = await connection.fetchval(
+        """
+        SELECT event_id FROM log WHERE room_id = $1 AND state_key = $2 AND effect > 0
+        ORDER BY position DESC LIMIT 1
+        """,
+        room_id,
+        mxid,
+    )
+    return EventId(event_id) if event_id else None
+
+
+async def take_effect(
+    connection: Connection, event_id: EventId, position: Position, effect: int
+) -> None:
+    """Let an entry say, at a new position, that somebody came or went."""
+    await connection.execute(
+        "UPDATE log SET position = $2, effect = $3 WHERE event_id = $1", event_id, position, effect
     )
 
 

@@ -33,7 +33,6 @@ from .truth import Truth
 T = TypeVar("T")
 
 A, B = TenantId("a"), TenantId("b")
-REPLAY_ENTRIES = 12
 
 some = st.integers(0, 99)
 wires = st.sampled_from(["sse", "ws"])
@@ -61,6 +60,7 @@ class StreamMachine(RuleBasedStateMachine):
     """Clients, streams, hub and feed over a log that stands still at will."""
 
     users: dict[Mxid, TenantId]
+    replay_entries = 12
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class StreamMachine(RuleBasedStateMachine):
     def _start_bridge(self) -> None:
         self.hub = Hub(self.epoch, self.truth.head, buffer_bytes=3000, parked_frames=8)
         gated = GatedLog(self.log, self.gate)
-        self.streams = Streams(gated, self.hub, replay_entries=REPLAY_ENTRIES, chunk=2)
+        self.streams = Streams(gated, self.hub, replay_entries=self.replay_entries, chunk=2)
         self.feed = Feed(gated.after, self.hub, LocalBus(), batch=3)
         self._feed_at_once = Feed(self.log.after, self.hub, LocalBus(), batch=3)
 
@@ -109,11 +109,12 @@ class StreamMachine(RuleBasedStateMachine):
 
     @initialize(wire=wires)
     def two_clients_are_here(self, wire: str) -> None:
-        """And follow their rooms."""
-        for user, opposite in ((0, False), (1, True)):
-            reader = self._reader(user, "ws" if opposite else wire, None)
+        """And follow their rooms; two others have been here, and may come back."""
+        for user in (0, 1, 0, 1):
+            reader = self._reader(user, wire, None)
             reader.begin_with_rooms(self.epoch)
-            self._connect(reader, slow=False)
+            if len(self.readers) <= 2:
+                self._connect(reader, slow=False)
         self.all_is_calm()
 
     @rule(user=some, wire=wires, slow=st.booleans(), beginning=beginnings)
@@ -284,7 +285,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     def _reader(self, user: int, wire: str, cursor: str | None) -> Reader:
         mxid = self._user(user)
-        reader = Reader(self.truth, self.users[mxid], mxid, wire, cursor, REPLAY_ENTRIES)
+        reader = Reader(self.truth, self.users[mxid], mxid, wire, cursor, self.replay_entries)
         self.readers.append(reader)
         return reader
 

@@ -77,6 +77,7 @@ class InMemory(StreamMachine):
 class OnPostgres(StreamMachine):
     """The same, and ingest, over a log in PostgreSQL."""
 
+    replay_entries = 100
     dsn: ClassVar[str]
     worlds: ClassVar[Iterator[int]] = itertools.count(1)
 
@@ -108,9 +109,10 @@ class OnPostgres(StreamMachine):
         what=st.lists(st.tuples(happenings, some, some, fates), min_size=1, max_size=5),
         held=st.booleans(),
         again=some,
+        upside_down=st.booleans(),
     )
     def a_transaction_comes(
-        self, what: list[tuple[str, int, int, str]], held: bool, again: int
+        self, what: list[tuple[str, int, int, str]], held: bool, again: int, upside_down: bool
     ) -> None:
         """With some of what has happened, and perhaps with what was held back before."""
         pushed = []
@@ -129,7 +131,7 @@ class OnPostgres(StreamMachine):
                 room.held = []
             if again % 5 == 0:
                 pushed += room.events[: again % len(room.events)]
-        self._write(self.written.ingest.push("1", pushed, ()))
+        self._write(self.written.ingest.push("1", pushed[:: -1 if upside_down else 1], ()))
 
     @precondition(lambda self: self.fetched is None)
     @rule(number=some, depth=st.integers(1, 12))
@@ -149,6 +151,8 @@ class OnPostgres(StreamMachine):
         assert self.fetched is not None
         room, span, fetched_at = self.fetched
         self.fetched = None
+        # Who is overturned twice must have been seen in between; repairs are far apart.
+        self.run(self._catch_up())
         self._write(self.written.ingest.repair(room.room_id, span, fetched_at))
 
     @precondition(lambda self: self.written.writing is not None)

@@ -90,6 +90,7 @@ class Stream:
         try:
             async with asyncio.timeout(seconds):
                 while not holds(self):
+                    assert not self.ended, f"the stream ended without: {what}"
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:

@@ -237,7 +237,7 @@ def wrong_credentials(stage: Stage) -> list[tuple[dict[str, str], dict[str, str]
     ]
 
 
-def test_every_route_is_tried() -> None:
+async def test_every_route_is_tried() -> None:
     documented = {
         (method.upper(), path)
         for path, operations in openapi.assemble()["paths"].items()
@@ -375,7 +375,8 @@ async def test_a_stream_shows_its_own_site_only(stage: Stage, route: Route) -> N
             assert (await there.wait("hello")).data["user"]["mxid"] == mallory.mxid
             room_id, own = stage.names["room_id"], f"own {route[1]} {number}"
             path = f"/rooms/{quote(room_id)}"
-            await stage.bob.do("PUT", f"{path}/typing", {"typing": True})
+            for typing in (True, False):
+                await stage.bob.do("PUT", f"{path}/typing", {"typing": typing})
             said = await stage.bob.send(room_id, f"{SECRET} {number}")
             await here.message(f"{SECRET} {number}")
             await stage.alice.do("POST", f"{path}/read", {"event_id": said["event_id"]})
