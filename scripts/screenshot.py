@@ -52,7 +52,6 @@ def scene() -> Iterator[tuple[Stage, MatrixFriend]]:
 
 def talk(stage: Stage, mara: MatrixFriend) -> Page:
     """A few words between Ann, Ben and Mara; returns Ben's window, where he is about to write."""
-    mara.call_me("Mara Lindholm")
     ann, ben = stage.window("ann"), stage.window("ben")
     room_id = room_id_of(stage.demo, "ben", ROOM)
     room_link(ben, ROOM).click()

@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 DEVICE = "OPENMEET"
 """Every ghost's only device. Sends that name it are deduplicated by the homeserver for a day."""
 
+BOT_NAME = "OpenMeet"
+"""As whom rooms show the bot, which makes and closes them and brings people in."""
+
 _DEVICE_NAME = "OpenMeet"
 _REMEMBERED = 10_000
 
@@ -64,6 +67,9 @@ class Ghosts:
         """Return the bot, which can act from now on."""
         bot = self._naming.bot
         await self._homeserver.register_ghost(_localpart(bot))
+        profile = await self._homeserver.get_profile(bot, acting_as=bot)
+        if profile.displayname != BOT_NAME:
+            await self._homeserver.set_displayname(bot, BOT_NAME)
         return bot
 
     async def renew(self, mxid: Mxid) -> None:

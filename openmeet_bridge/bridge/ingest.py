@@ -25,9 +25,10 @@ from ..core.events import (
 from ..core.ids import EventId, PortalKind, PortalRef, Position, RoomId, TenantId
 from ..core.naming import Naming
 from ..core.placing import place
-from ..storage import event_log, outbox, quarantine, rooms
+from ..storage import event_log, outbox, quarantine, read_marks, rooms
 from ..storage.database import UNKEEPABLE, Connection, Database
 from ..storage.event_log import Found, Row
+from ..storage.read_marks import ReadMark
 from ..telemetry import INGESTED, QUARANTINED
 from .memberships import Memberships
 
@@ -261,10 +262,17 @@ class _Batch:
             await rooms.save_members(self._connection, list(self._members.changed.values()))
         if self._state:
             await rooms.save_state(self._connection, list(self._state.values()))
-        echoes = [(row.sender, row.client_txn_id, row.event_id) for row in self.rows]
-        echoes = [echo for echo in echoes if echo[1] is not None]
+        echoes = [row for row in self.rows if row.client_txn_id is not None]
         if echoes:
-            self.confirmed = await outbox.confirm(self._connection, echoes)
+            await self._confirm(echoes)
+
+    async def _confirm(self, echoes: Sequence[Row]) -> None:
+        self.confirmed = await outbox.confirm(
+            self._connection, [(row.sender, row.client_txn_id, row.event_id) for row in echoes]
+        )
+        # Who answers has read what stands above.
+        marks = [ReadMark(row.room_id, row.sender, row.event_id, row.timestamp) for row in echoes]
+        await read_marks.raise_marks(self._connection, marks)
 
     def _note_redaction(self, event: Event) -> EventId | None:
         """Note what an event redacts, and return what has redacted the event itself."""

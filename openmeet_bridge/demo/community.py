@@ -200,4 +200,6 @@ COMMUNITIES = [LAKESIDE, HARBOR]
 MATRIX_USER = "mara"
 """Somebody who is not on OpenMeet and joins with a Matrix client."""
 
+MATRIX_NAME = "Mara Lindholm"
+
 MATRIX_ROOM = "sunday-hikers"

@@ -28,7 +28,7 @@ from ..core.naming import Naming
 from ..matrix import registration as registrations
 from ..openmeet.signing import sign
 from ..telemetry import setup_logging
-from .community import COMMUNITIES, MATRIX_ROOM, MATRIX_USER, Community
+from .community import COMMUNITIES, MATRIX_NAME, MATRIX_ROOM, MATRIX_USER, Community
 from .filling import Filling
 from .synapse import SynapseProcess, free_port
 
@@ -124,9 +124,13 @@ async def _bring_matrix_user(world: _World, session: aiohttp.ClientSession) -> N
     await asyncio.to_thread(world.synapse.register_user, MATRIX_USER, password)
     login = await asyncio.to_thread(world.synapse.login, MATRIX_USER, password)
     alias = quote(world.naming.alias(_matrix_room()), safe="")
-    url = f"{world.synapse.base_url}/_matrix/client/v3/join/{alias}"
+    base = f"{world.synapse.base_url}/_matrix/client/v3"
+    name = f"{base}/profile/{quote(login.user_id, safe='')}/displayname"
     headers = {"Authorization": f"Bearer {login.access_token}"}
-    async with session.post(url, json={}, headers=headers) as answer:
+    body = {"displayname": MATRIX_NAME}
+    async with session.put(name, json=body, headers=headers) as answer:
+        answer.raise_for_status()
+    async with session.post(f"{base}/join/{alias}", json={}, headers=headers) as answer:
         answer.raise_for_status()
 
 

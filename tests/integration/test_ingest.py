@@ -316,6 +316,15 @@ async def test_unread_counts_messages_of_others_once(world: World) -> None:
     assert room.unread_count == 1
 
 
+async def test_who_answers_has_read_what_stands_above(world: World) -> None:
+    await world.push(member(ANN, "join"), member(BEN, "join"), message("$1", sender=BEN))
+    await world.push(message("$2", sender=ANN, **{CLIENT_TXN_KEY: "m1"}))
+    await world.push(message("$3", sender=BEN))
+    async with world.database.connection() as connection:
+        (room,) = await room_list.rooms_of(connection, TENANT, ANN, NAMING.bot)
+    assert room.unread_count == 1
+
+
 async def test_positions_have_no_gaps_for_any_reader(world: World) -> None:
     """While many append at once, whoever sees a position sees every one below it."""
     writers = [

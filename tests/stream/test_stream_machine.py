@@ -144,7 +144,7 @@ class OnPostgres(StreamMachine):
 
         self.run(fetch())
 
-    @precondition(lambda self: self.fetched is not None and self.written.writing is None)
+    @precondition(lambda self: self.fetched and not self.written.writing and not self.feeding)
     @rule()
     def repair_writes(self) -> None:
         """Some time after it has fetched."""
