@@ -40,6 +40,7 @@ def install(
     app: web.Application,
     *,
     allowed_origins: Iterable[str] = (),
+    quiet: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Puts the edge's middlewares and response headers on an application.
@@ -51,6 +52,7 @@ def install(
         app: The application, before it is started.
         allowed_origins: Origins of pages that may call this API with credentials, exactly as
             browsers send them (``https://app.example``).
+        quiet: Log requests at level debug: for callers that are machines, and call all day.
         clock: Seconds, monotonic, for the log's durations.
     """
     origins = frozenset(origin.rstrip("/") for origin in allowed_origins)
@@ -59,7 +61,7 @@ def install(
         request[_PREPARED] = response
         _add_headers(request, response, origins)
 
-    app.middlewares.extend((_journal(clock), _preflight(origins), answer_errors))
+    app.middlewares.extend((_journal(clock, quiet), _preflight(origins), answer_errors))
     app.on_response_prepare.append(on_prepare)
 
 
@@ -114,7 +116,9 @@ def _cut(request: web.Request) -> web.StreamResponse:
     return request[_PREPARED]
 
 
-def _journal(clock: Callable[[], float]) -> Middleware:
+def _journal(clock: Callable[[], float], quiet: bool) -> Middleware:
+    note = _log.debug if quiet else _log.info
+
     @web.middleware
     async def journal(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[REQUEST_ID] = _request_id(request)
@@ -126,7 +130,7 @@ def _journal(clock: Callable[[], float]) -> Middleware:
                 status = response.status
                 return response
             finally:
-                _log.info(
+                note(
                     "request",
                     method=request.method,
                     # Never the query: tickets travel there.

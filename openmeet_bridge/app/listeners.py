@@ -27,7 +27,7 @@ def homeserver_app(
 ) -> web.Application:
     """Return what the homeserver talks to."""
     app = web.Application(client_max_size=config.limits.transaction_bytes)
-    middleware.install(app)
+    middleware.install(app, quiet=True)
     transactions = Transactions(
         registration.hs_token,
         services.ingest,
@@ -43,7 +43,7 @@ def homeserver_app(
 def operations_app(services: Services) -> web.Application:
     """Return what operators and the doctor talk to."""
     app = web.Application()
-    middleware.install(app)
+    middleware.install(app, quiet=True)
     operations = Operations(services.checks, services.inquiries, services.ephemeral)
     app.add_routes(operations.routes())
     return app

@@ -49,18 +49,31 @@ Missed = tuple[LogEntry, bool]
 """An entry, and whether it may be read as part of its room (or only be known as one's own)."""
 
 
-async def after(connection: Connection, position: Position, limit: int) -> list[LogEntry]:
-    """Return the entries of all tenants that follow a position, in log order. For the hub."""
+async def after(
+    connection: Connection, position: Position, limit: int
+) -> tuple[list[LogEntry], Position]:
+    """Return the entries of all tenants that follow a position, in log order. For the hub.
+
+    Returns:
+        The entries, and up to which position they are everything there is. One statement reads
+        both, and so at one moment.
+    """
     rows = await connection.fetch(
         f"""
-        {_SELECT} FROM log {_JOINS}
-        WHERE log.position > $1 AND log.tenant IS NOT NULL
-        ORDER BY log.position LIMIT $2
-        """,
+        SELECT head.position AS head, found.* FROM log_head AS head
+        LEFT JOIN LATERAL (
+            {_SELECT} FROM log {_JOINS}
+            WHERE log.position > $1 AND log.tenant IS NOT NULL
+            ORDER BY log.position LIMIT $2
+        ) AS found ON true
+        ORDER BY found.position
+        """,  # noqa: S608  (constants only)
         position,
         limit,
     )
-    return [_log_entry(row) for row in rows]
+    entries = [_log_entry(row) for row in rows if row["position"] is not None]
+    full = len(entries) == limit
+    return entries, entries[-1].position if full else Position(rows[0]["head"])
 
 
 async def for_replay(

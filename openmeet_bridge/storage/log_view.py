@@ -57,9 +57,5 @@ class LogView:
         Raises:
             Unavailable: The database is away.
         """
-        async with self._database.snapshot() as connection:
-            head = await event_log.head(connection)
-            if head.position <= position:
-                return [], position
-            found = await entries.after(connection, position, limit)
-        return found, found[-1].position if len(found) == limit else head.position
+        async with self._database.connection() as connection:
+            return await entries.after(connection, position, limit)

@@ -54,7 +54,7 @@ class World:
 
     async def log(self, after: int = 0) -> list[tuple[int, str, bool | None]]:
         async with self.database.connection() as connection:
-            found = await entries.after(connection, Position(after), 1000)
+            found, _ = await entries.after(connection, Position(after), 1000)
         return [
             (one.position, one.entry.event_id, one.effect.joined if one.effect else None)
             for one in found

@@ -281,9 +281,7 @@ async def test_a_stream_ends_with_its_token(house: House, opened: Opener) -> Non
         (CloseReason.SHUTDOWN, 1012),
     ],
 )
-async def test_a_socket_is_closed_with_a_code(
-    house: House, reason: CloseReason, code: int
-) -> None:
+async def test_a_socket_is_closed_with_a_code(house: House, reason: CloseReason, code: int) -> None:
     if reason is CloseReason.TOKEN_EXPIRED:
         house.lifetime = 0.05
     async with house.http.ws_connect(f"{house.url}/api/v1/ws", headers={"X-User": "ann"}) as ws:
@@ -394,9 +392,8 @@ async def deaf(house: House, path: str) -> tuple[asyncio.StreamReader, asyncio.S
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     )
     extra = upgrade if path == "ws" else ""
-    writer.write(
-        f"GET /api/v1/{path} HTTP/1.1\r\nHost: x\r\nX-User: ann\r\nX-Narrow: 1\r\n{extra}\r\n".encode()
-    )
+    beginning = f"GET /api/v1/{path} HTTP/1.1\r\nHost: x\r\nX-User: ann\r\nX-Narrow: 1\r\n"
+    writer.write(f"{beginning}{extra}\r\n".encode())
     await reader.readuntil(b'"heartbeat_ms"')
     return reader, writer
 
