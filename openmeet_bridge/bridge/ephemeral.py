@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from ..core.errors import Unavailable
-from ..core.events import Ephemeral
+from ..core.events import Ephemeral, name_problem
 from ..core.ids import EventId, Mxid, RoomId
 from ..storage.read_marks import ReadMark
 from .receipts import Receipts
@@ -54,12 +54,13 @@ class EphemeralEvents:
         marks: list[ReadMark] = []
         typing: dict[RoomId, list[Mxid]] = {}
         for event in events:
-            if event.room_id is None:
+            if event.room_id is None or not _are_names(event.room_id):
                 continue
             try:
                 if event.type == "m.typing":
                     self._note_typing(event.room_id)
-                    typing[event.room_id] = _typing.decode(event.content).user_ids
+                    mxids = _typing.decode(event.content).user_ids
+                    typing[event.room_id] = list(filter(_are_names, mxids))
                 elif event.type == "m.receipt":
                     marks.extend(_marks(event.room_id, event.content))
             except (msgspec.ValidationError, msgspec.DecodeError) as error:
@@ -83,4 +84,10 @@ def _marks(room_id: RoomId, content: bytes | msgspec.Raw) -> Iterator[ReadMark]:
     # m.read.private is left out: it comes for our own ghosts only, and those never send it.
     for event_id, kinds in _receipts.decode(content).items():
         for mxid, stamp in kinds.read.items():
-            yield ReadMark(room_id, mxid, event_id, stamp.ts)
+            if _are_names(mxid, event_id) and 0 <= stamp.ts < 1 << 63:
+                yield ReadMark(room_id, mxid, event_id, stamp.ts)
+
+
+def _are_names(*texts: str) -> bool:
+    """Whether these can be in the database: anybody may type and read under any name."""
+    return not any(map(name_problem, texts))

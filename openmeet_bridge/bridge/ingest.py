@@ -155,7 +155,7 @@ class Ingest:
         INGESTED.labels(source=batch.source).inc(len(batch.rows))
         if batch.confirmed:
             self._confirmed(batch.confirmed)
-        if batch.rows or batch.moves:
+        if batch.position > batch.began:
             self._grown(batch.position)
 
 
@@ -166,7 +166,7 @@ class _Batch:
         self, connection: Connection, naming: Naming, source: Source, position: Position
     ) -> None:
         self.source = source
-        self.position = position
+        self.began = self.position = position
         self.rows: list[Row] = []
         self.moves: list[tuple[EventId, Position, int]] = []
         self.confirmed: Confirmed = []
@@ -204,7 +204,11 @@ class _Batch:
             mark = portal_mark(event)
             if mark and mark.kind in PortalKind.__members__.values():
                 ref = PortalRef(TenantId(mark.tenant), PortalKind(mark.kind), mark.slug)
-                await rooms.bind(self._connection, event.room_id, ref)
+                if await rooms.bind(self._connection, event.room_id, ref):
+                    # What overtook the first event, or outlived it, has waited for this.
+                    self.position = await event_log.adopt(
+                        self._connection, event.room_id, ref.tenant
+                    )
 
     def add(self, event: Event, sort_key: int | None = None) -> None:
         """Append an event; without a sort key it comes last in its room."""

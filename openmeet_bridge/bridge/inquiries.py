@@ -7,6 +7,7 @@ from collections import deque
 import msgspec
 
 from ..core.errors import NotFound
+from ..core.events import name_problem
 from ..core.ids import Mxid
 from ..core.naming import Naming
 from ..storage import directory
@@ -39,7 +40,7 @@ class Inquiries:
             NotFound: It stands for nobody.
         """
         names = self._naming.parse_ghost(mxid)
-        if names is not None:
+        if names is not None and not name_problem(names[1]):
             async with self._database.connection() as connection:
                 if await directory.user(connection, *names) is not None:
                     return
@@ -52,6 +53,8 @@ class Inquiries:
         Raises:
             NotFound: There is none.
         """
+        if name_problem(alias):
+            raise NotFound("Nothing on OpenMeet is behind this alias.")
         async with self._database.connection() as connection:
             if not await directory.alias_exists(connection, alias):
                 raise NotFound(f"Nothing on OpenMeet is behind {alias}.")

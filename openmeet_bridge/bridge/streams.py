@@ -59,14 +59,14 @@ class Streams:
         here = frames.cursor_at(self._hub.epoch, up_to)
         start = self._start(cursor, here)
         if isinstance(start, Frame):
-            subscriber.write([self._hello(subscriber, here), start])
+            subscriber.write([self._hello(subscriber, here, begins=False), start])
         else:
-            subscriber.write([self._hello(subscriber, start)])
+            subscriber.write([self._hello(subscriber, start, begins=True)])
             await self._replay(subscriber, start.position, up_to)
         await self._hub.go_live(subscriber)
 
-    def _hello(self, subscriber: Subscriber, cursor: Cursor) -> Frame:
-        return frames.hello(subscriber.person, cursor, self._hub.heartbeat)
+    def _hello(self, subscriber: Subscriber, cursor: Cursor, *, begins: bool) -> Frame:
+        return frames.hello(subscriber.person, cursor, self._hub.heartbeat, begins=begins)
 
     def _start(self, text: str | None, here: Cursor) -> Cursor | Frame:
         """Return from where to replay, or the reset that says why that is not possible."""

@@ -167,10 +167,7 @@ class _Reader:
         if key is None:
             raise NotFound("The room has no such event.", fields={"query.around": "unknown event"})
         older, has_before, _ = await self.before(key + 1, max(1, (limit + 1) // 2))
-        newer: list[Entry] = []
-        has_after = True
-        if limit > 1:
-            newer, _, has_after = await self.after(key, limit // 2)
+        newer, _, has_after = await self.after(key, limit // 2)
         return [*older, *newer], has_before, has_after
 
 

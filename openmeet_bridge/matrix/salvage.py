@@ -17,10 +17,11 @@ _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 def elements(body: bytes) -> dict[str, list[bytes]]:
     """Return the elements of the arrays that are directly in a JSON object, by key.
 
-    Whatever else the object holds is left out. A body that is no object has none.
+    Whatever else the object holds is left out. A body that is no object, or not one whole object,
+    has none.
     """
     found: dict[str, list[bytes]] = {}
-    depth, key, start = 0, "", 0
+    depth, key, start, end = 0, "", 0, 0
     for token in _TOKEN.finditer(body):
         mark = token[0][:1]
         if mark == b'"':
@@ -39,7 +40,10 @@ def elements(body: bytes) -> dict[str, list[bytes]]:
             start = token.end()
         if mark in b"]}":
             depth -= 1
-    return found
+            end = token.end()
+    # A body that was cut off must not pass as one with fewer events.
+    whole = depth == 0 and body.lstrip()[:1] == b"{" and not body[end:].strip()
+    return found if whole else {}
 
 
 def mended(raw: bytes) -> Iterator[bytes]:

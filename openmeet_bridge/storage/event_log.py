@@ -155,11 +155,36 @@ async def expect_redactions(
     )
 
 
-async def adopt(connection: Connection, room_id: RoomId, tenant: TenantId) -> None:
-    """Give a room's entries, logged before the room was known, to its tenant."""
-    await connection.execute(
-        "UPDATE log SET tenant = $2 WHERE room_id = $1 AND tenant IS NULL", room_id, tenant
+async def adopt(connection: Connection, room_id: RoomId, tenant: TenantId) -> Position:
+    """Give a room's entries, logged before the room was known, to its tenant.
+
+    They get new positions: at the old ones no stream has seen them, and none looks back.
+
+    Returns:
+        The end of the log.
+    """
+    end = await lock(connection)
+    moved = await connection.fetchval(
+        """
+        WITH anew AS (
+            SELECT position AS old, $3 + row_number() OVER (ORDER BY position) AS new
+            FROM log WHERE room_id = $1 AND tenant IS NULL
+        ), memberships AS (
+            UPDATE room_member SET since = anew.new FROM anew
+            WHERE room_member.room_id = $1 AND room_member.since = anew.old
+        ), entries AS (
+            UPDATE log SET tenant = $2, position = anew.new FROM anew
+            WHERE log.position = anew.old RETURNING 1
+        )
+        SELECT count(*) FROM entries
+        """,
+        room_id,
+        tenant,
+        end,
     )
+    if moved:
+        await advance(connection, Position(end + moved))
+    return Position(end + moved)
 
 
 async def sort_keys(

@@ -32,8 +32,11 @@ class Frame:
         """The frame as a block of ``text/event-stream`` (HTML, "Server-sent events")."""
         if self._sse is None:
             place = b"id: %b\n" % str(self.cursor).encode() if self.cursor else b""
-            # JSON has no bare line break, so one data line always holds it.
-            self._sse = b"event: %b\n%bdata: %b\n\n" % (self.type.encode(), place, self.data)
+            data = self.data
+            if b"\n" in data or b"\r" in data:
+                # Only between the tokens of a content that came so: it is another's JSON.
+                data = b"\ndata: ".join(data.splitlines())
+            self._sse = b"event: %b\n%bdata: %b\n\n" % (self.type.encode(), place, data)
         return self._sse
 
     @property
@@ -143,9 +146,14 @@ FRAME_TYPES: dict[str, type] = {
 HEARTBEAT = Frame("heartbeat", b"{}")
 
 
-def hello(user: Person, cursor: Cursor, heartbeat: float) -> Frame:
-    """The first frame of every stream."""
-    return _frame("hello", _Hello(user, str(cursor), int(heartbeat * 1000)))
+def hello(user: Person, cursor: Cursor, heartbeat: float, *, begins: bool = True) -> Frame:
+    """The first frame of every stream.
+
+    Where the stream begins at its cursor, the frame carries it: who is cut off before anything
+    happens must not come back without one. Where a reset follows, that one carries it.
+    """
+    data = _encoder.encode(_Hello(user, str(cursor), int(heartbeat * 1000)))
+    return Frame("hello", data, cursor if begins else None)
 
 
 def reset(reason: str, cursor: Cursor) -> Frame:

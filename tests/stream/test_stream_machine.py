@@ -100,7 +100,11 @@ class OnPostgres(StreamMachine):
             for room in self.true:
                 if tenants.get(room.room_id) == tenant:
                     room.come_or_go(mxid, 0)
-        self._write(self.written.ingest.push("0", [e for room in self.true for e in room.events], ()))
+        # Of one room the first event comes late: until then nobody knows whose it is.
+        late = self.true[1]
+        late.held = late.events[:1]
+        events = [event for room in self.true for event in room.events]
+        self._write(self.written.ingest.push("0", [e for e in events if e not in late.held], ()))
         self.run(self.finish_commit())
         self.fetched: tuple[TrueRoom, list[Event], Position] | None = None
 
@@ -169,7 +173,8 @@ class OnPostgres(StreamMachine):
         self.truth.observe(*await self.written.versions(self.truth.head, self._is_ours))
         for room_id in self.truth.tenants:
             kept, newest = await self.written.joined(room_id)
-            assert kept == newest == self.truth.members(room_id)
+            assert kept == newest
+            assert self.truth.members(room_id) in (newest, frozenset())
 
     async def finish_writing(self) -> None:
         """Repair everything: now the log must be as the homeserver has it."""

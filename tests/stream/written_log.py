@@ -71,7 +71,7 @@ class WrittenLog:
             head = await event_log.head(connection)
             rows = await connection.fetch(
                 "SELECT position, event_id, room_id, state_key, effect FROM log "
-                "WHERE position > $1 ORDER BY position",
+                "WHERE position > $1 AND tenant IS NOT NULL ORDER BY position",
                 after,
             )
         found = [

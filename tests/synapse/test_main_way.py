@@ -191,6 +191,12 @@ async def public_group(world: World, human: MatrixUser, *members: User) -> tuple
     room_id = await world.here.group(slug, members, public=True)
     alias = NAMING.alias(PortalRef(HERE.id, PortalKind.GROUP, slug))
     assert await human.join(alias) == room_id
+
+    async def known() -> bool:
+        found = await members[0].do("GET", f"/rooms/{quote(room_id)}/members")
+        return human.user_id in [one["mxid"] for one in found["members"]]
+
+    await eventually(known, "the bridge knows who has come")
     return room_id, slug
 
 

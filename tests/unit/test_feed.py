@@ -100,14 +100,6 @@ async def test_one_word_for_many_and_many_for_one(world: World) -> None:
         await world.level(head)
 
 
-async def test_a_word_that_is_early_is_no_harm(world: World) -> None:
-    world.bus.grown(Position(2))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    world.log.head = 2
-    await world.level(2)
-
-
 async def test_a_lost_word_is_made_good_by_looking_now_and_then() -> None:
     world = World(0.01)
     running = asyncio.create_task(world.feed.run())

@@ -39,10 +39,8 @@ def test_server_sent_events() -> None:
     frame = Frame("x.y", b'{"a":1}', HERE)
     assert frame.sse == b'event: x.y\nid: 1-0badcafe-1a\ndata: {"a":1}\n\n'
     assert Frame("x", b"{}").sse == b"event: x\ndata: {}\n\n"
-    assert SSE.join([Frame("x", b"{}")] * 2) == b"%x\r\n%b\r\n" % (
-        40,
-        b"event: x\ndata: {}\n\n" * 2,
-    )
+    chunk = b"event: x\ndata: {}\n\n" * 2
+    assert SSE.join([Frame("x", b"{}")] * 2) == b"26\r\n%b\r\n" % chunk  # 0x26 bytes
 
 
 @pytest.mark.parametrize(
@@ -72,7 +70,7 @@ def test_bytes_are_made_once() -> None:
 @pytest.mark.parametrize("wire", [SSE, WS], ids=["sse", "ws"])
 @given(names=st.lists(texts, max_size=4))
 def test_any_text_survives_either_wire(wire: frames.Wire, names: list[str]) -> None:
-    written = [list(frames.room_frames(said(26, body=name), HERE))[0] for name in names]
+    written = [next(frames.room_frames(said(26, body=name), HERE)) for name in names]
     if not written:
         return
     received = read(wire, written)
@@ -80,9 +78,18 @@ def test_any_text_survives_either_wire(wire: frames.Wire, names: list[str]) -> N
     assert {(one.type, one.cursor) for one in received} == {("timeline", CURSOR)}
 
 
+def test_line_breaks_between_the_tokens_of_a_content_do_not_end_the_line() -> None:
+    loose = Frame("timeline", b'{"content":{\r\n  "a":\r1,\n"b":2}}')
+    assert loose.sse.count(b"data: ") == 4
+    (received,) = read(SSE, [loose])
+    assert received.data == {"content": {"a": 1, "b": 2}}
+
+
 def test_hello() -> None:
     frame = frames.hello(ANN, HERE, 20.0)
-    assert (frame.type, frame.cursor) == ("hello", None)
+    assert (frame.type, str(frame.cursor)) == ("hello", CURSOR)
+    # The reset that follows has the cursor: who is cut off in between must be reset again.
+    assert frames.hello(ANN, HERE, 20.0, begins=False).cursor is None
     user = {"mxid": "@ann:test", "name": "Ann", "avatar_url": None, "slug": "ann"}
     assert data(frame) == {"user": user, "cursor": CURSOR, "heartbeat_ms": 20_000}
 

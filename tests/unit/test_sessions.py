@@ -68,12 +68,14 @@ def token(of: str = "lake", **changes: Any) -> str:
     return jwt.encode(kept, SECRETS[of], "HS256")
 
 
-def request(
-    method: str = "GET", path: str = "/", match: dict[str, str] | None = None, **headers: str
-) -> web.Request:
+def request(method: str = "GET", path: str = "/", **headers: str) -> web.Request:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    made = make_mocked_request(method, path, {"Host": "openmeet.example", **named})
-    made.match_info.update(match or {})
+    return make_mocked_request(method, path, {"Host": "openmeet.example", **named})
+
+
+def service_request(tenant_id: str, **headers: str) -> web.Request:
+    made = request(**headers)
+    made.match_info["tenant"] = tenant_id
     return made
 
 
@@ -275,21 +277,21 @@ async def test_a_ticket_is_for_streams_only(sessions: Sessions) -> None:
 
 async def test_a_service_key_is_of_one_tenant(sessions: Sessions) -> None:
     key = bearer("key of lake")
-    found = await sessions.service(request(match={"tenant": "lake"}, Authorization=key))
+    found = await sessions.service(service_request("lake", Authorization=key))
     assert found.id == "lake"
     for other in ("sea", "nowhere", ""):
         with pytest.raises(UnknownToken):
-            await sessions.service(request(match={"tenant": other}, Authorization=key))
+            await sessions.service(service_request(other, Authorization=key))
 
 
 @pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer "}, {"Cookie": cookie("x")}])
 async def test_no_service_key(sessions: Sessions, header: dict[str, str]) -> None:
     with pytest.raises(MissingToken):
-        await sessions.service(request(match={"tenant": "lake"}, **header))
+        await sessions.service(service_request("lake", **header))
 
 
 async def test_a_users_token_is_no_service_key(sessions: Sessions) -> None:
-    asked = request(match={"tenant": "lake"}, Authorization=bearer(token()))
+    asked = service_request("lake", Authorization=bearer(token()))
     with pytest.raises(UnknownToken):
         await sessions.service(asked)
     with pytest.raises(BridgeError):

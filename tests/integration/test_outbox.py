@@ -1,0 +1,167 @@
+"""The outbox: one row a message, in order, confirmed by whoever says so first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from openmeet_bridge.core.ids import ClientTxnId, EventId, RoomId, TenantId, UserSlug
+from openmeet_bridge.storage import outbox
+from openmeet_bridge.storage.database import Database
+from openmeet_bridge.storage.outbox import Message
+
+from ..support.house import LAKE, ROOM, SEA, ghost, house_at
+
+OTHER = RoomId("!other")
+EVENT = EventId("$sent")
+
+
+class Outbox:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    async def put(
+        self,
+        client_txn_id: str,
+        room_id: RoomId = ROOM,
+        slug: str = "ann",
+        tenant: TenantId = LAKE,
+        content: bytes = b"{}",
+    ) -> tuple[Message, bool]:
+        async with self.database.transaction() as connection:
+            return await outbox.put(
+                connection,
+                tenant,
+                UserSlug(slug),
+                ClientTxnId(client_txn_id),
+                room_id,
+                ghost(slug, tenant),
+                content,
+            )
+
+    async def get(self, message: Message) -> Message:
+        async with self.database.connection() as connection:
+            found = await outbox.by_id(connection, message.id)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+async def box(database_url: str) -> AsyncIterator[Outbox]:
+    database = Database(database_url)
+    yield Outbox(database)
+    await database.close()
+
+
+async def test_a_message_that_is_repeated_is_one(box: Outbox) -> None:
+    first, new = await box.put("1", content=b'{"body":"first"}')
+    assert (new, first.state, first.attempts, first.event_id) == (True, "pending", 0, None)
+    again, new = await box.put("1", OTHER, content=b'{"body":"other"}')
+    assert not new
+    assert again == first
+
+
+async def test_a_message_that_is_repeated_at_once_is_one(box: Outbox) -> None:
+    results = await asyncio.gather(*(box.put("1") for _ in range(8)))
+    assert sum(new for _, new in results) == 1
+    assert len({message.id for message, _ in results}) == 1
+
+
+async def test_an_id_is_its_users_own(box: Outbox) -> None:
+    for slug, tenant in (("ann", LAKE), ("ben", LAKE), ("ann", SEA)):
+        assert (await box.put("1", slug=slug, tenant=tenant))[1]
+    async with box.database.connection() as connection:
+        nobody = UserSlug("cleo")
+        assert await outbox.get(connection, LAKE, nobody, ClientTxnId("1")) is None
+        mine = await outbox.get(connection, SEA, UserSlug("ann"), ClientTxnId("1"))
+        assert mine is not None
+        assert mine.sender == ghost("ann", SEA)
+
+
+async def test_messages_of_a_room_go_in_order(box: Outbox) -> None:
+    sent = [(await box.put(name))[0] for name in ("b", "a", "c")]
+    await box.put("z", OTHER)
+    async with box.database.connection() as connection:
+        assert await outbox.pending_count(connection, ROOM) == 3
+        assert await outbox.pending_total(connection) == 4
+        assert set(await outbox.pending_rooms(connection)) == {ROOM, OTHER}
+        for message in sent:
+            found = await outbox.next_pending(connection, ROOM)
+            assert found == message
+            await outbox.mark_sent(connection, message.id, EventId(f"${message.id}"))
+        assert await outbox.next_pending(connection, ROOM) is None
+        assert await outbox.pending_rooms(connection) == [OTHER]
+
+
+async def test_the_first_attempt_is_remembered(box: Outbox) -> None:
+    message, _ = await box.put("1")
+    async with box.database.connection() as connection:
+        await outbox.note_attempt(connection, message.id)
+        first = await box.get(message)
+        await outbox.note_attempt(connection, message.id)
+    second = await box.get(message)
+    assert first.first_attempt_at is not None
+    assert (first.attempts, second.attempts) == (1, 2)
+    assert second.first_attempt_at == first.first_attempt_at
+
+
+async def test_a_message_that_failed_says_why(box: Outbox) -> None:
+    message, _ = await box.put("1")
+    async with box.database.connection() as connection:
+        await outbox.mark_failed(connection, message.id, "M_FORBIDDEN", "No.")
+        assert await outbox.next_pending(connection, ROOM) is None
+    failed = await box.get(message)
+    assert (failed.state, failed.errcode, failed.error) == ("failed", "M_FORBIDDEN", "No.")
+    assert (await box.put("1"))[0] == failed
+
+
+async def test_what_is_sent_cannot_fail_any_more(box: Outbox) -> None:
+    message, _ = await box.put("1")
+    async with box.database.connection() as connection:
+        await outbox.mark_sent(connection, message.id, EVENT)
+        await outbox.mark_failed(connection, message.id, "M_FORBIDDEN", "No.")
+    assert (await box.get(message)).state == "sent"
+
+
+@pytest.mark.parametrize("failed", [False, True])
+async def test_an_echo_is_proof_even_of_what_seemed_to_have_failed(
+    box: Outbox, failed: bool
+) -> None:
+    message, _ = await box.put("1")
+    async with box.database.connection() as connection:
+        if failed:
+            await outbox.mark_failed(connection, message.id, "M_FORBIDDEN", "No.")
+        (sent,) = await outbox.confirm(connection, [(message.sender, "1", EVENT)])
+        assert (sent.id, sent.event_id) == (message.id, EVENT)
+        assert await outbox.confirm(connection, [(message.sender, "1", EventId("$2"))]) == []
+    now = await box.get(message)
+    assert (now.state, now.event_id, now.errcode, now.error) == ("sent", EVENT, None, None)
+
+
+async def test_only_the_senders_own_echo_is_proof(box: Outbox) -> None:
+    message, _ = await box.put("1")
+    strangers = [ghost("ben"), ghost("ann", SEA)]
+    async with box.database.connection() as connection:
+        echoes = [(stranger, "1", EVENT) for stranger in strangers]
+        assert await outbox.confirm(connection, [*echoes, (message.sender, None, EVENT)]) == []
+        assert await outbox.confirm(connection, []) == []
+    assert (await box.get(message)).state == "pending"
+
+
+async def test_sends_whose_echo_is_overdue(database_url: str) -> None:
+    async with house_at(database_url) as house:
+        await house.room(ghost("ann"))
+        (seen,) = await house.says(ghost("ann"))
+        box = Outbox(house.database)
+        for name, room, event_id in (("1", ROOM, seen), ("2", OTHER, EVENT)):
+            message, _ = await box.put(name, room)
+            async with house.database.connection() as connection:
+                await outbox.mark_sent(connection, message.id, event_id)
+        async with house.database.connection() as connection:
+            assert await outbox.sent_without_echo(connection, 600, 10) == []
+            assert await outbox.sent_without_echo(connection, -1, 10) == [OTHER]
+            assert await outbox.sent_without_echo(connection, -1, 0) == []
+            await connection.execute("UPDATE outbox SET sent_at = now() - interval '2 hours'")
+            assert await outbox.sent_without_echo(connection, -1, 10) == []

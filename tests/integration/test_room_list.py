@@ -1,0 +1,134 @@
+"""The list of rooms: names, members, and how much is unread."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from openmeet_bridge.core.ids import Mxid, PortalKind, RoomId, TenantId, UserSlug
+from openmeet_bridge.storage import directory, read_marks, room_list
+from openmeet_bridge.storage.read_marks import ReadMark
+from openmeet_bridge.storage.room_list import ListedRoom
+
+from ..support.house import LAKE, NAMING, ROOM, SEA, House, ghost, house_at
+
+ANN, BEN = ghost("ann"), ghost("ben")
+GUEST = Mxid("@guest:elsewhere")
+
+
+@pytest.fixture
+async def house(database_url: str) -> AsyncIterator[House]:
+    async with house_at(database_url) as made:
+        await made.user("ann", "https://a/ann.png")
+        await made.user("ben", "https://a/ben.png")
+        yield made
+
+
+async def listed(house: House, mxid: Mxid, tenant: TenantId = LAKE) -> list[ListedRoom]:
+    async with house.database.connection() as connection:
+        return await room_list.rooms_of(connection, tenant, mxid, NAMING.bot)
+
+
+async def unread(house: House, mxid: Mxid = ANN) -> int:
+    (room,) = await listed(house, mxid)
+    return room.unread_count
+
+
+async def test_a_group(house: House) -> None:
+    await house.room(ANN, BEN, GUEST)
+    (room,) = await listed(house, ANN)
+    assert (room.room_id, room.kind, room.slug) == (ROOM, PortalKind.GROUP, "hikers")
+    assert (room.name, room.topic, room.avatar_url) == ("Hikers", "Up!", None)
+    assert room.member_count == 3  # the bot is in it too
+    assert (room.read_key, room.unread_count) == (None, 0)
+
+
+async def test_a_direct_chat_looks_like_the_other_one(house: House) -> None:
+    room_id = RoomId("!direct")
+    await house.room(ANN, BEN, room_id=room_id, kind=PortalKind.DIRECT, slug="ann~ben")
+    async with house.database.transaction() as connection:
+        for slug in ("ann", "ben"):
+            await connection.execute(
+                "INSERT INTO directory_member VALUES ('lake', 'direct', 'ann~ben', $1, 'member')",
+                slug,
+            )
+    (seen_by_ann,) = await listed(house, ANN)
+    (seen_by_ben,) = await listed(house, BEN)
+    assert (seen_by_ann.name, seen_by_ann.avatar_url) == ("Ben", "https://a/ben.png")
+    assert (seen_by_ben.name, seen_by_ben.avatar_url) == ("Ann", "https://a/ann.png")
+    async with house.database.transaction() as connection:
+        await directory.delete_user(connection, LAKE, UserSlug("ben"))
+    (seen_by_ann,) = await listed(house, ANN)
+    assert seen_by_ann.name == "Hikers"
+
+
+async def test_unread_stops_at_a_hundred(house: House) -> None:
+    await house.room(ANN, BEN)
+    await house.says(BEN, 99)
+    assert await unread(house) == 99
+    await house.says(BEN, 20)
+    assert await unread(house) == room_list.UNREAD_CAP == 100
+
+
+async def test_what_one_says_oneself_is_read(house: House) -> None:
+    await house.room(ANN, BEN)
+    await house.says(ANN, 3)
+    assert (await unread(house), await unread(house, BEN)) == (0, 3)
+
+
+async def test_what_was_said_before_one_came_is_not_unread(house: House) -> None:
+    await house.room(BEN)
+    await house.says(BEN, 3)
+    await house.member(ANN, "join")
+    await house.says(BEN, 2)
+    assert await unread(house) == 2
+
+
+async def test_a_mark_makes_read(house: House) -> None:
+    await house.room(ANN, BEN)
+    said = await house.says(BEN, 5)
+    async with house.database.transaction() as connection:
+        await read_marks.raise_marks(connection, [ReadMark(ROOM, ANN, said[2], 1)])
+    assert await unread(house) == 2
+    (room,) = await listed(house, ANN)
+    assert room.read_key is not None
+
+
+async def test_only_rooms_in_which_one_is(house: House) -> None:
+    await house.room(ANN)
+    await house.member(BEN, "invite")
+    assert await listed(house, BEN) == []
+    assert await listed(house, ANN, SEA) == []
+    async with house.database.connection() as connection:
+        other = RoomId("!other")
+        assert await room_list.rooms_of(connection, LAKE, ANN, NAMING.bot, other) == []
+    await house.member(ANN, "leave")
+    assert await listed(house, ANN) == []
+
+
+async def test_who_is_in_a_room(house: House) -> None:
+    await house.room(ANN, GUEST)
+    await house.member(BEN, "invite")
+    await house.member(Mxid("@gone:elsewhere"), "leave")
+    async with house.database.connection() as connection:
+        people = await room_list.people(connection, LAKE, ROOM, NAMING.bot)
+        assert await room_list.people(connection, SEA, ROOM, NAMING.bot) == []
+        known = await room_list.persons(connection, ROOM, [ANN, BEN, GUEST])
+    found = {one.person.mxid: (one.person.name, one.membership) for one in people}
+    assert found == {ANN: ("Ann", "join"), BEN: ("Ben", "invite"), GUEST: ("guest", "join")}
+    assert set(known) == {ANN, GUEST}
+    assert (known[ANN].slug, known[GUEST].slug) == ("ann", None)
+
+
+async def test_receipts_are_those_of_who_is_there(house: House) -> None:
+    await house.room(ANN, BEN)
+    (said,) = await house.says(BEN)
+    async with house.database.transaction() as connection:
+        marks = [ReadMark(ROOM, mxid, said, 7) for mxid in (ANN, BEN)]
+        await read_marks.raise_marks(connection, marks)
+    await house.member(BEN, "leave")
+    async with house.database.connection() as connection:
+        (receipt,) = await room_list.receipts(connection, LAKE, ROOM)
+        assert await room_list.receipts(connection, SEA, ROOM) == []
+    assert (receipt.person.name, receipt.event_id, receipt.timestamp) == ("Ann", said, 7)
