@@ -61,7 +61,7 @@ class Bridge:
         services = Services(self._config, self._registration, database, http, head)
         supervisor = Supervisor()
         ending.push_async_callback(supervisor.stop)
-        ending.push_async_callback(services.sending.stop)
+        ending.push_async_callback(services.delivery.stop)
         ending.callback(services.typing.stop)
         await self._listen_all(services, http)
         ending.callback(_say_goodbye, services)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
+from ..bridge.delivery import Delivery
 from ..bridge.directory import Directory
 from ..bridge.ephemeral import EphemeralEvents
 from ..bridge.ghosts import Ghosts
@@ -23,7 +24,7 @@ from ..bridge.typing import Typing
 from ..bridge.vitals import Vitals
 from ..config import Config
 from ..core.errors import BridgeError
-from ..core.ids import TenantId, UserSlug
+from ..core.ids import RoomId, TenantId, UserSlug
 from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
 from ..storage import event_log
@@ -73,13 +74,14 @@ class Services:
         portals = Portals(database, homeserver, self.ghosts, self.naming, config.rooms.version)
         self.reconciler = Reconciler(database, self.ghosts, portals)
         self.directory = Directory(database, self.naming, self.reconciler.wake, self._user_gone)
-        self.sending = Sending(
+        self.sending = Sending(database, _sending_limits(config), self._wake_delivery)
+        self.delivery = Delivery(
             database,
             homeserver,
             self.ghosts,
-            _sending_limits(config),
-            self._send_failed,
-            self._homeserver_away,
+            settled=self.sending.tell,
+            failed=self._send_failed,
+            unreachable=self._homeserver_away,
         )
         self.ingest = Ingest(database, self.naming, self._bus.grown, self.sending.confirmed)
         self.typing = Typing(database, homeserver, self.hub)
@@ -110,7 +112,7 @@ class Services:
         return {
             "feed": self._feed.run,
             "repair": self.repair.run,
-            "outbox": self.sending.run,
+            "outbox": self.delivery.run,
             "reconciler": self.reconciler.run,
             "receipts": self.receipts.run,
             "heartbeat": self.hub.beat,
@@ -136,12 +138,15 @@ class Services:
     def _user_gone(self, tenant: TenantId, slug: UserSlug) -> None:
         self.hub.close_user(self.naming.ghost(tenant, slug), CloseReason.REMOVED)
 
+    def _wake_delivery(self, room_id: RoomId) -> None:
+        self.delivery.wake(room_id)
+
     def _homeserver_away(self) -> None:
         self.repair.ask()
 
     def _homeserver_back(self) -> None:
         self.reconciler.wake()
-        self.sending.resume()
+        self.delivery.resume()
 
     def _send_failed(self, message: Message) -> None:
         frame = frames.send_failed(

@@ -1,49 +1,25 @@
-"""Sending: from a browser's request to an event, once.
+"""Sending: how a browser's message is accepted, once, and how it stands.
 
-A message is accepted by a committed row of the outbox. One worker a room sends its rows in order,
-each with a transaction id that follows from the row, as a device that the homeserver remembers:
-however often a send is repeated, by whomever after whatever crash, it becomes one event.
+A message is accepted by a committed row of the outbox, unique for its sender and the browser's own
+id of it. What becomes of the row is the delivery's; whoever asked is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import msgspec
-import structlog
 
-from ..core.errors import Forbidden, LimitExceeded, NotFound, TooLarge, Unavailable
+from ..core.errors import Forbidden, LimitExceeded, NotFound, TooLarge
 from ..core.events import CLIENT_TXN_KEY, MESSAGE
 from ..core.ids import ClientTxnId, EventId, Mxid, RoomId, TenantId, UserSlug
 from ..core.permissions import power_levels
-from ..matrix.errors import (
-    HomeserverError,
-    HomeserverUnavailable,
-    RateLimited,
-    Refused,
-    TokenRefused,
-)
-from ..matrix.homeserver import Homeserver
-from ..storage import event_log, outbox, rooms
+from ..storage import outbox, rooms
 from ..storage.database import Connection, Database
 from ..storage.outbox import Message, Sent
-from ..telemetry import OUTBOX_WORKERS, SENDS
-from .ghosts import DEVICE, Ghosts
 
-log = structlog.get_logger(__name__)
-
-_MEMORY = timedelta(hours=20)
-"""How long a repeated send is safe: the homeserver remembers transaction ids for a day."""
-
-_SWEEP = 5.0
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 30.0
-_AT_ONCE = 32
 _PENDING = "pending"
 
 
@@ -74,38 +50,19 @@ class Outcome:
 
 
 class Sending:
-    """Accepts messages and sends them.
+    """Accepts messages.
 
     Args:
         database: The outbox.
-        homeserver: Where the messages go.
-        ghosts: Makes senders that do not exist yet.
         limits: Bounds.
-        failed: Called with a message that can never be sent, to tell its sender.
-        unreachable: Called when the homeserver gave no answer: somebody must see when it is back.
+        wake: Called with a room that has something to deliver.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        homeserver: Homeserver,
-        ghosts: Ghosts,
-        limits: Limits,
-        failed: Callable[[Message], None],
-        unreachable: Callable[[], None],
-    ) -> None:
+    def __init__(self, database: Database, limits: Limits, wake: Callable[[RoomId], None]) -> None:
         self._database = database
-        self._homeserver = homeserver
-        self._ghosts = ghosts
         self._limits = limits
-        self._failed = failed
-        self._unreachable = unreachable
-        self._workers: dict[RoomId, asyncio.Task[None]] = {}
-        self._more: set[RoomId] = set()
+        self._wake = wake
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._back = asyncio.Event()
-        self._stopped = False
 
     async def submit(
         self,
@@ -180,39 +137,12 @@ class Sending:
     def confirmed(self, sent: Sequence[Sent]) -> None:
         """Note that messages came back as events; whoever waits for them is told."""
         for one in sent:
-            self._tell(one.id)
-
-    def resume(self) -> None:
-        """The homeserver is back: what waits for its next try is tried now."""
-        self._back.set()
-        self._back = asyncio.Event()
-
-    async def run(self) -> None:
-        """Look now and then for messages that nobody sends: at start, those of the last run."""
-        while True:
-            try:
-                await self._resume()
-            except Unavailable as error:
-                log.info("outbox.away", error=str(error))
-            await asyncio.sleep(_SWEEP)
-
-    async def _resume(self) -> None:
-        async with self._database.connection() as connection:
-            for room_id in await outbox.pending_rooms(connection):
-                self._wake(room_id)
+            self.tell(one.id)
 
     def release(self) -> None:
         """Let nobody wait any longer: who still does is answered that the message is pending."""
         for message_id in list(self._waiting):
-            self._tell(message_id)
-
-    async def stop(self) -> None:
-        """Stop all workers. What is not sent stays in the outbox."""
-        self._stopped = True
-        workers = list(self._workers.values())
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+            self.tell(message_id)
 
     # Accepting
 
@@ -254,155 +184,12 @@ class Sending:
         async with self._database.connection() as connection:
             return await outbox.by_id(connection, message.id) or message
 
-    def _tell(self, message_id: int) -> None:
+    def tell(self, message_id: int) -> None:
+        """Tell whoever waits for a message that it is settled."""
         for told in self._waiting.pop(message_id, ()):
             if not told.done():
                 told.set_result(None)
 
-    # Sending
-
-    def _wake(self, room_id: RoomId) -> None:
-        self._more.add(room_id)
-        if room_id in self._workers or self._stopped:
-            return
-        worker = asyncio.create_task(self._work(room_id), name=f"outbox {room_id}")
-        self._workers[room_id] = worker
-        OUTBOX_WORKERS.set(len(self._workers))
-
-    async def _work(self, room_id: RoomId) -> None:
-        try:
-            while room_id in self._more:
-                self._more.discard(room_id)
-                while (message := await self._next(room_id)) is not None:
-                    async with self._turns:
-                        pause = await self._deliver(message)
-                    if pause:
-                        await self._rest(pause)
-        finally:
-            # No await between the last look at _more and here: no wake-up falls in between.
-            del self._workers[room_id]
-            OUTBOX_WORKERS.set(len(self._workers))
-
-    async def _rest(self, seconds: float) -> None:
-        """Wait before the next try, but not when the homeserver comes back meanwhile."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._back.wait()
-        except TimeoutError:
-            return
-
-    async def _next(self, room_id: RoomId) -> Message | None:
-        tries = 0
-        while True:
-            try:
-                async with self._database.connection() as connection:
-                    return await outbox.next_pending(connection, room_id)
-            except Unavailable:
-                await asyncio.sleep(_jittered(tries))
-                tries += 1
-
-    async def _deliver(self, message: Message) -> float:
-        """Try to send a message once; return how long to wait before looking at the room again."""
-        try:
-            return await self._try(message)
-        except (HomeserverError, Unavailable) as error:
-            if isinstance(error, HomeserverUnavailable) and error.status is None:
-                self._unreachable()
-            return self._later(message, error)
-        except Exception as error:
-            # A bug must not stop the room for good; the message waits, and the log says why.
-            log.exception("send.crashed", room=message.room_id)
-            return self._later(message, error)
-
-    async def _try(self, message: Message) -> float:
-        try:
-            if _too_old(message):
-                await self._settle_old(message)
-                return 0
-            async with self._database.connection() as connection:
-                await outbox.note_attempt(connection, message.id)
-            await self._sent(message, await self._send(message))
-        except TokenRefused:
-            raise
-        except Refused as error:
-            if error.errcode == "M_UNKNOWN_DEVICE" or "has not registered" in error.message:
-                # The homeserver has lost the ghost or its device: restored from a backup, perhaps.
-                await self._ghosts.renew(message.sender)
-                return _jittered(message.attempts)
-            await self._give_up(message, error.errcode, error.message)
-        except RateLimited as error:
-            SENDS.labels("limited").inc()
-            return error.retry_after_ms / 1000 + random.uniform(0, 0.5)  # noqa: S311
-        return 0
-
-    async def _send(self, message: Message) -> EventId:
-        await self._ghosts.ensure(message.tenant, message.user_slug)
-        return await self._homeserver.send_event(
-            message.room_id,
-            MESSAGE,
-            matrix_txn_id(message),
-            message.content,
-            message.sender,
-            DEVICE,
-        )
-
-    async def _sent(self, message: Message, event_id: EventId) -> None:
-        async with self._database.connection() as connection:
-            await outbox.mark_sent(connection, message.id, event_id)
-        SENDS.labels("sent").inc()
-        self._tell(message.id)
-
-    async def _give_up(self, message: Message, errcode: str, reason: str) -> None:
-        async with self._database.connection() as connection:
-            await outbox.mark_failed(connection, message.id, errcode, reason)
-            failed = await outbox.by_id(connection, message.id)
-        SENDS.labels("failed").inc()
-        log.warning("send.failed", room=message.room_id, errcode=errcode, reason=reason)
-        self._tell(message.id)
-        if failed is not None and failed.state == "failed":
-            self._failed(failed)
-
-    async def _settle_old(self, message: Message) -> None:
-        """Decide on a message whose first attempt is so old that a repeat could double it."""
-        async with self._database.connection() as connection:
-            event_id = await event_log.sent_event(connection, message.sender, message.client_txn_id)
-        if event_id is not None:
-            await self._sent(message, event_id)
-        else:
-            await self._give_up(
-                message,
-                "ORG_OPENMEET_UNCERTAIN",
-                "The homeserver was away too long to be sure that this was not sent before. "
-                "Look whether it is there, and send it again if not.",
-            )
-
-    def _later(self, message: Message, error: Exception) -> float:
-        SENDS.labels("retried").inc()
-        pause = _jittered(message.attempts)
-        log.info("send.retry", room=message.room_id, error=str(error), seconds=round(pause, 2))
-        return pause
-
 
 def _outcome(message: Message) -> Outcome:
     return Outcome(message.state, message.event_id, message.errcode, message.error)
-
-
-def matrix_txn_id(message: Message) -> str:
-    """Return the Matrix transaction id of a message.
-
-    It follows from whose message it is, so that a crash cannot lose it; and it differs for every
-    user, because the homeserver keeps one table of these for all ghosts together.
-    """
-    parts = (message.tenant, message.user_slug, message.client_txn_id)
-    text = "\0".join(parts).encode("utf-8", "surrogatepass")
-    return "om" + hashlib.sha256(text).hexdigest()
-
-
-def _too_old(message: Message) -> bool:
-    first = message.first_attempt_at
-    return first is not None and datetime.now(UTC) - first > _MEMORY
-
-
-def _jittered(attempts: int) -> float:
-    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(attempts, 16))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, not a secret)

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from openmeet_bridge.bridge.streams import Streams
-from openmeet_bridge.core.cursor import Cursor
 from openmeet_bridge.core.entry import Person
-from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId
+from openmeet_bridge.core.ids import Mxid, TenantId
 from openmeet_bridge.stream import frames
 from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.feed import Feed

@@ -94,6 +94,12 @@ class WrittenLog:
             )
         return [row["event_id"] for row in rows]
 
+    async def is_known(self, room_id: RoomId) -> bool:
+        """Whether it is known whose room it is."""
+        async with self.database.connection() as connection:
+            found = await connection.fetchval("SELECT true FROM portal WHERE room_id = $1", room_id)
+        return bool(found)
+
     async def joined(self, room_id: RoomId) -> tuple[set[Mxid], set[Mxid]]:
         """Return who is in a room by the projection, and by the newest event of each."""
         async with self.database.connection() as connection:

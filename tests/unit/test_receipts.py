@@ -1,0 +1,175 @@
+"""Receipts: forward only, shown to readers, and told to the homeserver when it listens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from openmeet_bridge.bridge import receipts as receipts_module
+from openmeet_bridge.bridge.receipts import Receipts
+from openmeet_bridge.core.errors import NotFound
+from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId
+from openmeet_bridge.matrix.errors import HomeserverUnavailable, RateLimited, Refused
+from openmeet_bridge.matrix.homeserver import Homeserver
+from openmeet_bridge.storage.read_marks import ReadMark
+from openmeet_bridge.stream.frames import Frame
+from openmeet_bridge.stream.hub import Hub
+
+from ..support.house import LAKE, ROOM, SEA, House, ghost, house_at
+from ..support.waiting import eventually
+
+ANN, BEN = ghost("ann"), ghost("ben")
+OTHER = RoomId("!other")
+STRANGER = Mxid("@stranger:elsewhere")
+
+
+class Listener(Homeserver):
+    """Notes receipts, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Mxid, EventId]] = []
+        self.failures: list[Exception] = []
+
+    async def receipt(self, room_id: RoomId, event_id: EventId, user: Mxid) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.told.append((user, event_id))
+
+
+class Readers(Hub):
+    """Notes what is told to rooms."""
+
+    def __init__(self) -> None:
+        super().__init__("0badcafe", Position(0))
+        self.seen: list[dict[str, Any]] = []
+
+    def to_room(self, room_id: RoomId, frame: Frame) -> None:
+        data = json.loads(frame.data)
+        assert (frame.type, data["room_id"]) == ("receipt", room_id)
+        self.seen.append(data)
+
+
+class World:
+    def __init__(self, house: House, said: list[EventId]) -> None:
+        self.house, self.said = house, said
+        self.homeserver, self.readers = Listener(), Readers()
+        self.receipts = Receipts(house.database, self.homeserver, self.readers)
+
+    async def reads(self, index: int, mxid: Mxid = ANN, tenant: TenantId = LAKE) -> None:
+        await self.receipts.mark(tenant, ROOM, mxid, self.said[index], 1000 + index)
+
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.receipts.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def told(self, *expected: tuple[Mxid, EventId]) -> None:
+        async def all_told() -> bool:
+            return self.homeserver.told == list(expected)
+
+        await eventually(all_told, f"told {expected}")
+
+
+@pytest.fixture
+async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    monkeypatch.setattr(receipts_module, "_PAUSE", 0.005)
+    async with house_at(database_url) as house:
+        await house.user("ann")
+        await house.user("ben")
+        await house.room(ANN, BEN)
+        yield World(house, await house.says(BEN, 3))
+
+
+async def test_a_mark_is_shown_and_told(world: World) -> None:
+    async with world.telling():
+        await world.reads(1)
+        await world.told((ANN, world.said[1]))
+    (seen,) = world.readers.seen
+    assert (seen["user"]["name"], seen["event_id"]) == ("Ann", world.said[1])
+    assert seen["timestamp"] == 1001
+    assert len(seen["order"]) == 16
+
+
+async def test_never_back_and_never_twice(world: World) -> None:
+    await world.reads(1)
+    await world.reads(0)
+    await world.reads(1)
+    await world.reads(2)
+    assert [seen["event_id"] for seen in world.readers.seen] == [world.said[1], world.said[2]]
+
+
+async def test_what_the_homeserver_says_counts_and_its_echo_does_not(world: World) -> None:
+    await world.reads(1)
+    echo = ReadMark(ROOM, ANN, world.said[1], 5)
+    old = ReadMark(ROOM, ANN, world.said[0], 5)
+    new = ReadMark(ROOM, BEN, world.said[2], 5)
+    await world.receipts.heard([echo, old, new])
+    assert [seen["user"]["name"] for seen in world.readers.seen] == ["Ann", "Ben"]
+    async with world.telling():
+        await world.told((ANN, world.said[1]))  # what it said itself it is not told
+
+
+async def test_who_is_not_in_the_room_is_not_shown(world: World) -> None:
+    await world.receipts.heard([ReadMark(ROOM, STRANGER, world.said[0], 5)])
+    await world.receipts.heard([ReadMark(ROOM, ANN, EventId("$unknown"), 5)])
+    await world.receipts.heard([])
+    assert world.readers.seen == []
+
+
+async def test_marks_are_for_members_and_events_of_the_room(world: World) -> None:
+    for tenant, mxid in ((LAKE, STRANGER), (SEA, ANN)):
+        with pytest.raises(NotFound):
+            await world.reads(0, mxid, tenant)
+    await world.house.room(BEN, room_id=OTHER, slug="sailors")
+    (elsewhere,) = await world.house.says(BEN, room_id=OTHER)
+    for event_id in (elsewhere, EventId("$unknown")):
+        with pytest.raises(NotFound) as caught:
+            await world.receipts.mark(LAKE, ROOM, ANN, event_id, 1)
+        assert list(caught.value.fields) == ["body.event_id"]
+    assert world.readers.seen == []
+
+
+async def test_a_slow_homeserver_gets_the_newest_only(world: World) -> None:
+    for index in range(3):
+        await world.reads(index)
+    async with world.telling():
+        await world.told((ANN, world.said[2]))
+
+
+async def test_a_homeserver_that_is_away_is_told_later(world: World) -> None:
+    world.homeserver.failures = [
+        HomeserverUnavailable("away"),
+        RateLimited("slow down", retry_after_ms=1),
+    ]
+    async with world.telling():
+        await world.reads(0)
+        await world.told((ANN, world.said[0]))
+
+
+async def test_what_is_refused_is_let_go(world: World) -> None:
+    world.homeserver.failures = [Refused(403, "M_FORBIDDEN", "No.")]
+    async with world.telling():
+        await world.reads(0)
+        await world.reads(0, BEN)
+        await world.told((BEN, world.said[0]))
+
+
+async def test_too_many_that_wait_are_dropped_but_kept_by_us(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receipts_module, "_WAITING", 1)
+    await world.reads(0)
+    await world.reads(0, BEN)
+    await world.reads(1)
+    assert len(world.readers.seen) == 3
+    async with world.telling():
+        await world.told((ANN, world.said[1]))
