@@ -30,6 +30,7 @@ from ..support.bridge import HERE, THERE, Settings, Site, running_bridge
 from ..support.databases import Databases
 from ..support.openmeet import Answer, User, call, message_path
 from ..support.streams import Stream, sse, websocket
+from ..support.waiting import eventually
 from ..support.world import World, connected
 
 pytestmark = [pytest.mark.synapse, pytest.mark.asyncio(loop_scope="module")]
@@ -85,14 +86,17 @@ FOR_ANYBODY: dict[Route, Json | None] = {
 DEMONSTRATION: dict[Route, Json | None] = {("GET", "/api/v1/demo"): None}
 """Not there, unless the configuration says that the bridge is one."""
 
-_OF_TENANT = ("directory_user", "directory_portal", "directory_member", "outbox", "log", "ghost")
 _STATE = [
-    *(f"SELECT * FROM {table} WHERE tenant = 'here' ORDER BY 1, 2, 3" for table in _OF_TENANT),  # noqa: S608
-    "SELECT tenant, kind, slug, wanted FROM job WHERE tenant = 'here' ORDER BY 2, 3",
-    "SELECT m.* FROM room_member m JOIN portal USING (room_id) WHERE tenant = 'here' ORDER BY 1, 2",
-    "SELECT m.* FROM read_mark m JOIN portal USING (room_id) WHERE tenant = 'here' ORDER BY 1, 2",
+    *(
+        f"SELECT * FROM {table} WHERE room_id = ANY($1::text[]) ORDER BY 1, 2"  # noqa: S608
+        for table in ("log", "room_member", "room_state", "read_mark", "portal", "outbox")
+    ),
+    "SELECT * FROM directory_user WHERE tenant = 'here' ORDER BY slug",
+    "SELECT * FROM directory_portal WHERE tenant = 'here' ORDER BY kind, slug",
+    "SELECT * FROM directory_member WHERE tenant = 'here' ORDER BY kind, slug, user_slug",
+    "SELECT kind, slug, wanted FROM job WHERE tenant = 'here' ORDER BY kind, slug",
 ]
-"""All that is kept of this site."""
+"""All that is kept of this site, in its rooms and in its directory."""
 
 ALL = OF_ONE_ROOM | OF_ONESELF | STREAMS | OF_A_BACKEND | FOR_ANYBODY | DEMONSTRATION
 
@@ -115,6 +119,7 @@ class Stage:
         mallory: Of the other site, with Alice's slug and Alice's number.
         names: What of this site stands for each placeholder of a route.
         own_room: Mallory's own room.
+        rooms: The rooms of this site.
     """
 
     world: World
@@ -123,6 +128,7 @@ class Stage:
     mallory: User
     names: dict[str, str]
     own_room: str
+    rooms: list[str]
 
     @property
     def marks(self) -> list[str]:
@@ -173,7 +179,10 @@ class Stage:
         assert await self._state() == before
 
     async def _state(self) -> list[list[asyncpg.Record]]:
-        return [await self.world.sql(statement) for statement in _STATE]
+        return [
+            await self.world.sql(statement, *([self.rooms] if "$1" in statement else []))
+            for statement in _STATE
+        ]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -200,7 +209,7 @@ async def _set(world: World) -> Stage:
     await world.there.do("PUT", f"/users/{mallory.slug}", {"id": alice.number, "name": "Mallory"})
     room_id = await world.here.group(slug, [alice, bob])
     own_room = await world.there.group(slug, [mallory])
-    await world.here.direct(alice, bob)
+    direct = await world.here.direct(alice, bob)
     event_id = (await alice.send(room_id, f"open {SECRET}", "my-own-id"))["event_id"]
     await mallory.send(own_room, "nobody is here")
     names = {
@@ -215,7 +224,13 @@ async def _set(world: World) -> Stage:
         "second": bob.slug,
         "token": mallory.headers()["Authorization"].partition(" ")[2],
     }
-    return Stage(world, alice, bob, mallory, names, own_room)
+    stage = Stage(world, alice, bob, mallory, names, own_room, [room_id, direct])
+
+    async def read() -> bool:
+        return bool(await alice.bodies(room_id))
+
+    await eventually(read, "what was said is in the log")
+    return stage
 
 
 def wrong_credentials(stage: Stage) -> list[tuple[dict[str, str], dict[str, str]]]:

@@ -32,13 +32,15 @@ class Listener(Homeserver):
     """Notes receipts, and fails when told to."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Mxid, EventId]] = []
+        self.told: list[tuple[str, str]] = []
         self.failures: list[Exception] = []
 
-    async def receipt(self, room_id: RoomId, event_id: EventId, user: Mxid) -> None:
+    async def receipt(
+        self, room_id: str, event_id: str, user_id: str, receipt_type: str = "m.read"
+    ) -> None:
         if self.failures:
             raise self.failures.pop(0)
-        self.told.append((user, event_id))
+        self.told.append((user_id, event_id))
 
 
 class Readers(Hub):

@@ -26,13 +26,13 @@ class Deaf(Homeserver):
     """Notes typing notices, or is away."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Mxid, bool]] = []
+        self.told: list[tuple[str, bool]] = []
         self.away = False
 
     async def typing(
-        self, room_id: RoomId, user: Mxid, typing: bool, timeout_ms: int = 30_000
+        self, room_id: str, user_id: str, typing: bool, timeout_ms: int = 30_000
     ) -> None:
-        self.told.append((user, typing))
+        self.told.append((user_id, typing))
         if self.away:
             raise HomeserverUnavailable("away")
 

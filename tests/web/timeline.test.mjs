@@ -88,6 +88,8 @@ test('a read mark never goes back', () => {
   assert.equal(timeline.applyReceipt(receipt(BEN, 20)), true);
   assert.equal(timeline.applyReceipt(receipt(BEN, 10)), false);
   assert.equal(timeline.receipts.get(BEN.mxid).event_id, '$20');
+  timeline.upsert(message(30, BEN, { client_txn_id: 'm30' }));
+  assert.equal(timeline.receipts.get(BEN.mxid).event_id, '$30');
 });
 
 test('any order of frames gives the same timeline', () => {

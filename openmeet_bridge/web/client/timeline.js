@@ -136,6 +136,14 @@ export class Timeline {
     this._byId.set(kept.event_id, kept);
     this._matchEcho(kept);
     this._redactBy(kept);
+    this._readBySender(kept);
+  }
+
+  /** @param {Entry} entry Who sends a message has read up to it; no receipt says so. */
+  _readBySender(entry) {
+    if (entry.client_txn_id === undefined) return;
+    const { room_id, sender, event_id, order, timestamp } = entry;
+    this.applyReceipt({ room_id, user: sender, event_id, order, timestamp });
   }
 
   /** @param {string} eventId */
