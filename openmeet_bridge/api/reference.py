@@ -67,8 +67,8 @@ _MEANINGS: Final = {
     "room.added": "You are in a room now. Fetch the room and its timeline.",
     "room.removed": "You are out of a room: `left`, `removed` or `banned`.",
     "typing": "Who types in a room: the whole list, empty when nobody does.",
-    "receipt": "Somebody has read a room up to an event. None comes for who sends a message by this "
-    "API: with its entry they have read up to it.",
+    "receipt": "Somebody has read a room up to an event. None comes for who sends a message here: "
+    "with its entry they have read up to it.",
     "send.failed": "A message that was accepted could not be sent, for good.",
     "reset": "Your cursor is of no use. Forget what you have, fetch rooms and timelines again.",
     "bye": "The last frame before the bridge closes the stream.",
