@@ -85,8 +85,8 @@ class Sink:
             raise ConnectionResetError("the client has gone")
 
     def abort_later(self, reason: CloseReason | None) -> None:
-        """Give a reader that was too slow a last chance to read why, and no more than that."""
-        if reason is CloseReason.SLOW_READER:
+        """Give a reader that does not read a last chance to read why, and no more than that."""
+        if reason is not None:
             asyncio.get_running_loop().call_later(_LINGER, self._transport.abort)
 
 
@@ -132,6 +132,7 @@ class StreamsApi:
         self._admit(call.caller)
         response = web.StreamResponse(headers=_SSE_HEADERS)
         response.enable_chunked_encoding()
+        response.force_close()  # the connection ends with the stream, and not with its reader
         await response.prepare(call.request)
         sink = Sink(call.request)
         opening = b"retry: %d\n\n" % _RETRY_MS

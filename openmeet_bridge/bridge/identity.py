@@ -29,6 +29,8 @@ class Identity:
         OpenMeet's number identifies. The slug alone does so only for a user whose number OpenMeet
         has not told us; and where the token has both, both must fit.
         """
+        if not 0 < openmeet_id < 1 << 63:
+            return None
         async with self._database.connection() as connection:
             user = await directory.user_by_openmeet_id(connection, tenant, openmeet_id)
             if user is None and slug is not None:

@@ -22,7 +22,9 @@ log = structlog.get_logger(__name__)
 
 _TIMEOUT_MS = 30_000
 _REPEAT = 10.0
-_EXPIRY = 40.0
+# The homeserver tells who begins and who stops, not who goes on. Long enough for a long message;
+# only a lost notice of the end makes anybody wait for it.
+_EXPIRY = 90.0
 _REMEMBERED = 10_000
 
 

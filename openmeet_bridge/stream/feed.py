@@ -20,6 +20,7 @@ from .hub import Hub
 log = structlog.get_logger(__name__)
 
 _RETRY = 0.5
+_NOTHING_NEW = 0.05
 
 
 class LogReader(Protocol):
@@ -53,11 +54,15 @@ class Feed:
         """Deliver for ever. While the database is away, streams stay open and wait."""
         while True:
             await self._bus.wait(self._hub.position, self._poll)
+            before = self._hub.position
             try:
                 while await self.step():
                     pass
             except Unavailable:
                 await asyncio.sleep(_RETRY)
+            if self._hub.position == before:
+                # The bus promises what the log does not show, or there was nothing: no hurry.
+                await asyncio.sleep(_NOTHING_NEW)
 
     async def step(self) -> bool:
         """Deliver one piece of the log; return whether there may be more at once.

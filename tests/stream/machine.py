@@ -187,6 +187,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.run(self._hang_all_up())
         self._start_bridge()
 
+    @precondition(lambda self: self.gate.waiting or self.hub.position < self.truth.head)
     @rule()
     def all_is_calm(self) -> None:
         """Nothing stands still: everybody who reads along must have everything."""

@@ -78,7 +78,9 @@ class MemoryLog:
     def versions(self, after: Position) -> list[Version]:
         """Return what stands after a position."""
         return [
-            Version(row.position, row.event_id, row.room_id, row.who if row.effect else None, row.joined)
+            Version(
+                row.position, row.event_id, row.room_id, row.who if row.effect else None, row.joined
+            )
             for row in self._after(after)
         ]
 

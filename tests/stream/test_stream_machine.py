@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
@@ -25,13 +25,24 @@ USERS = ("a_1", "a_2", "b_1")
 HAPPENINGS = ("message",) * 3 + ("come",) * 4 + ("rename",)
 actions = st.sampled_from(ACTIONS)
 happenings = st.sampled_from(HAPPENINGS)
+# Most concerns one room and one person: only so things come to cross each other.
+rooms = st.sampled_from([0] * 6 + [1, 1, 2, 3])
+people = st.sampled_from([0] * 4 + [1, 1, 2])
 fates = st.sampled_from(["pushed"] * 4 + ["held", "lost"])
+
+Transaction = tuple[list[tuple[str, int, int, str]], bool, int, bool]
+transactions = st.tuples(
+    st.lists(st.tuples(happenings, rooms, people, fates), min_size=1, max_size=5),
+    st.booleans(),  # whether it brings what was held back before
+    some,  # what it brings again
+    st.booleans(),  # whether it is upside down
+)
 
 
 class InMemory(StreamMachine):
     """The real hub, streams and feed over a log in memory."""
 
-    users = {Mxid("@a_1:test"): A, Mxid("@a_2:test"): A, Mxid("@b_1:test"): B}
+    users = {Mxid("@a_1:test"): A, Mxid("@a_2:test"): A, Mxid("@b_1:test"): B}  # noqa: RUF012
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,10 +57,10 @@ class InMemory(StreamMachine):
         truth.observe(self.memory.versions(Position(5)), self.memory.head)
         self.build(self.memory, "0badcafe", truth)
 
-    @rule(what=st.lists(st.tuples(actions, some, some), min_size=1, max_size=5))
-    def the_log_grows(self, what: list[tuple[str, int, int]]) -> None:
+    @rule(what=st.lists(st.tuples(actions, rooms, people, some), min_size=1, max_size=5))
+    def the_log_grows(self, what: list[tuple[str, int, int, int]]) -> None:
         """By one commit. People come even into rooms of another tenant: they must get nothing."""
-        for action, room, user in what:
+        for action, room, user, which in what:
             room_id, mxid = self.rooms[room % 3], self._user(user)
             inside = self.memory.is_in(room_id, mxid)
             match action:
@@ -60,7 +71,7 @@ class InMemory(StreamMachine):
                 case "change of name":
                     self.memory.append(room_id, mxid, joined=inside)
                 case "move":
-                    self.memory.move(user)
+                    self.memory.move(which)
                 case "overturn":
                     self.memory.overturn(room_id, mxid)
         self.truth.observe(self.memory.versions(self.truth.head), self.memory.head)
@@ -108,23 +119,25 @@ class OnPostgres(StreamMachine):
         self.fetched: tuple[TrueRoom, list[Event], Position] | None = None
 
     @precondition(lambda self: self.written.writing is None)
-    @rule(
-        what=st.lists(st.tuples(happenings, some, some, fates), min_size=1, max_size=5),
-        held=st.booleans(),
-        again=some,
-        upside_down=st.booleans(),
-    )
-    def a_transaction_comes(
+    @rule(several=st.lists(transactions, min_size=1, max_size=4), stops=st.booleans())
+    def transactions_come(self, several: list[Transaction], stops: bool) -> None:
+        """One after another; the last may stand still before its commit."""
+        for number, transaction in enumerate(several, start=1):
+            self._write(self.written.ingest.push("1", self._happen(*transaction), ()))
+            if number < len(several) or not stops:
+                self.run(self.finish_commit())
+
+    def _happen(
         self, what: list[tuple[str, int, int, str]], held: bool, again: int, upside_down: bool
-    ) -> None:
-        """With some of what has happened, and perhaps with what was held back before."""
+    ) -> list[Event]:
+        """Let things happen; return what is pushed of them, and of what happened before."""
         pushed = []
         for action, number, user, fate in what:
-            room, mxid = self.true[number % 4], self._user(user)
+            room, mxid = self.true[number], self._user(user)
             if action == "message":
                 event = room.message()
             else:
-                event = room.come_or_go(mxid, number) if action == "come" else room.rename(mxid)
+                event = room.come_or_go(mxid, again) if action == "come" else room.rename(mxid)
             if fate == "held":
                 room.held.append(event)
             elif fate == "pushed":
@@ -134,15 +147,15 @@ class OnPostgres(StreamMachine):
                 room.held = []
             if again % 5 == 0:
                 pushed += room.events[: again % len(room.events)]
-        self._write(self.written.ingest.push("1", pushed[:: -1 if upside_down else 1], ()))
+        return pushed[:: -1 if upside_down else 1]
 
     @precondition(lambda self: self.fetched is None)
-    @rule(number=some, depth=st.integers(1, 12))
+    @rule(number=rooms, depth=st.integers(1, 12))
     def repair_fetches(self, number: int, depth: int) -> None:
         """What the homeserver has of a room, from some moment on."""
 
         async def fetch() -> None:
-            room, head = self.true[number % 4], await self.written.head()
+            room, head = self.true[number], await self.written.head()
             self.fetched = room, room.events[-depth:], head.position
 
         self.run(fetch())

@@ -106,6 +106,25 @@ async def test_synapse_goes_away_while_the_bridge_sends(
         await check(world, room_id, speakers, carol)
 
 
+async def test_all_goes_at_once(settings: Settings, synapse: SynapseProcess) -> None:
+    settings.changes = SHORT_WAIT
+    bridge = BridgeProcess(settings)
+    await asyncio.to_thread(bridge.start)
+    try:
+        async with connected(settings, synapse.base_url) as world:
+            room_id, speakers, carol = await three_people(world)
+            async with speaking(*speakers):
+                await eventually(lambda: _have_said(speakers, 5), "they speak")
+                bridge.kill()
+                synapse.kill()
+                await asyncio.to_thread(bridge.start)
+                await asyncio.to_thread(synapse.start)
+                await eventually(lambda: _have_said(speakers, 10), "they speak again")
+            await check(world, room_id, speakers, carol)
+    finally:
+        assert await asyncio.to_thread(bridge.stop) == 0
+
+
 async def test_answers_of_synapse_are_lost(
     settings: Settings, synapse: SynapseProcess, to_synapse: FaultProxy
 ) -> None:

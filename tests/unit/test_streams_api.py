@@ -68,6 +68,7 @@ class House:
         self.lifetime = 900.0
         self.away = False
         self.url = ""
+        self.connections: Callable[[], list[Any]] = list
         opening = Streams(self, self.hub, replay_entries=REPLAY, chunk=3)
         self.api = streams_api.StreamsApi(
             opening, self.hub, max_streams=4, max_per_user=2, now=lambda: NOW
@@ -131,6 +132,7 @@ async def house(http_session: aiohttp.ClientSession) -> AsyncIterator[House]:
     server = TestServer(app)
     await server.start_server()
     made.url = str(server.make_url("")).rstrip("/")
+    made.connections = lambda: server.handler.connections
     yield made
     made.hub.close_all(CloseReason.SHUTDOWN)
     await server.close()
@@ -156,7 +158,7 @@ async def test_hello_comes_first(house: House, opened: Opener) -> None:
     assert [frame.type for frame in stream.frames] == ["hello", "timeline"]
     ann = {"mxid": "@ann:test", "name": "Ann", "avatar_url": None, "slug": "ann"}
     hello = stream.frames[0]
-    assert hello.cursor is None
+    assert hello.cursor == at(8)
     assert hello.data == {"user": ann, "cursor": at(8), "heartbeat_ms": 20_000}
     assert stream.frames[1].cursor == at(9)
 
@@ -377,6 +379,26 @@ async def test_who_does_not_read_is_cut_and_nobody_else(
         assert b"$9" not in await reader.read()
     writer.close()
     await house.empty()
+
+
+@pytest.mark.parametrize("path", ["stream", "ws"])
+async def test_a_stream_that_is_not_read_ends_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Its last bytes cannot be written: the connection must not wait for that for ever."""
+    monkeypatch.setattr(streams_api, "_LINGER", 0.05)
+    _, writer = await deaf(house, path)
+    house.hub._buffer_bytes = 1 << 24  # so that it is not for its slowness that it ends
+    loud = frames.typing(ROOM, [Person(mxid("ben"), "B" * 32_768, None, None)])
+    for _ in range(100):
+        house.hub.to_room(ROOM, loud)
+    house.hub.close_user(mxid("ann"), CloseReason.REMOVED)
+
+    async def hung_up() -> bool:
+        return not house.connections()
+
+    await eventually(hung_up, "the connection has ended")
+    writer.close()
 
 
 async def deaf(house: House, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
