@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Coroutine, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
@@ -32,7 +32,7 @@ fates = st.sampled_from(["pushed"] * 4 + ["held", "lost"])
 
 Transaction = tuple[list[tuple[str, int, int, str]], bool, int, bool]
 transactions = st.tuples(
-    st.lists(st.tuples(happenings, rooms, people, fates), min_size=1, max_size=5),
+    st.lists(st.tuples(happenings, rooms, people, fates), min_size=2, max_size=6),
     st.booleans(),  # whether it brings what was held back before
     some,  # what it brings again
     st.booleans(),  # whether it is upside down
@@ -119,13 +119,26 @@ class OnPostgres(StreamMachine):
         self.fetched: tuple[TrueRoom, list[Event], Position] | None = None
 
     @precondition(lambda self: self.written.writing is None)
-    @rule(several=st.lists(transactions, min_size=1, max_size=4), stops=st.booleans())
-    def transactions_come(self, several: list[Transaction], stops: bool) -> None:
-        """One after another; the last may stand still before its commit."""
-        for number, transaction in enumerate(several, start=1):
-            self._write(self.written.ingest.push("1", self._happen(*transaction), ()))
-            if number < len(several) or not stops:
-                self.run(self.finish_commit())
+    @rule(transaction=transactions)
+    def a_transaction_comes(self, transaction: Transaction) -> None:
+        """It stands still before its commit."""
+        self._write(self.written.ingest.push("1", self._happen(*transaction), ()))
+
+    @precondition(lambda self: self.written.writing is None)
+    @rule(several=st.lists(transactions, min_size=2, max_size=5))
+    def transactions_come(self, several: list[Transaction]) -> None:
+        """One after another."""
+        for transaction in several:
+            self.a_transaction_comes(transaction)
+            self.the_commit_happens()
+
+    @precondition(lambda self: not self.written.writing and not self.feeding)
+    @rule(number=rooms, depth=st.integers(5, 20))
+    def repair_looks(self, number: int, depth: int) -> None:
+        """And finds what has been lost or overtaken."""
+        self.fetched = None
+        self.repair_fetches(number, depth)
+        self.repair_writes()
 
     def _happen(
         self, what: list[tuple[str, int, int, str]], held: bool, again: int, upside_down: bool
