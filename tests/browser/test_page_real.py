@@ -59,10 +59,10 @@ def test_somebody_from_matrix_talks_along(real: Stage, mara: MatrixFriend, trio:
     """Both ways, with the names that people have, and a deleted message goes blank."""
     ann = real.window("ann", trio)
     ann.get_by_text("3 people joined").click()
-    expect(ann.get_by_text("mara joined")).to_be_visible()
+    expect(ann.get_by_text("Mara Lindholm joined")).to_be_visible()
     said = mara.send(trio.room_id, "Hello from a Matrix client")
     see(ann, "Hello from a Matrix client")
-    expect(last_message(ann)).to_contain_text("mara")
+    expect(last_message(ann)).to_contain_text("Mara Lindholm")
     say(ann, "Hello from a browser")
     see_own(ann, "Hello from a browser")
     heard = mara.wait_for(trio.room_id, "Hello from a browser")
@@ -79,9 +79,9 @@ def test_typing(real: Stage, mara: MatrixFriend, trio: Place) -> None:
     expect(ann.get_by_text("Ben Okafor is typing")).to_be_visible()
     assert any("ben-okafor" in mxid for mxid in mara.typists(trio.room_id))
     mara.type(trio.room_id)
-    expect(ann.get_by_text(re.compile("mara.* typing"))).to_be_visible()
+    expect(ann.get_by_text(re.compile("Mara Lindholm.* typing"))).to_be_visible()
     composer(ben).press("Enter")
-    expect(ann.get_by_text("mara is typing")).to_be_visible()
+    expect(ann.get_by_text("Mara Lindholm is typing")).to_be_visible()
     mara.send(trio.room_id, "me too")
     expect(ann.get_by_text("typing")).to_be_hidden()
 
@@ -95,7 +95,7 @@ def test_read_marks(real: Stage, mara: MatrixFriend, trio: Place) -> None:
     expect(last_message(ann).get_by_title("Read by Ben Okafor")).to_be_visible()
     said = mara.wait_for(trio.room_id, "Who has read this?")
     mara.read(trio.room_id, said.event_id)
-    both = re.compile("Read by (Ben Okafor and mara|mara and Ben Okafor)")
+    both = re.compile("Read by (Ben Okafor and Mara Lindholm|Mara Lindholm and Ben Okafor)")
     expect(last_message(ann).get_by_title(both)).to_be_visible()
 
 
