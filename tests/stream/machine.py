@@ -42,7 +42,11 @@ beginnings = st.sampled_from(
 
 
 def exploring(examples: int, steps: int) -> settings:
-    """Return how much is tried: the same each time, unless STREAM_FUZZ asks for more."""
+    """Return how much is tried: the same each time.
+
+    The environment variable STREAM_FUZZ asks for so many times more, and for something else each
+    time; what it finds is printed as the steps that lead to it.
+    """
     more = int(os.environ.get("STREAM_FUZZ", "0"))
     return settings(
         max_examples=examples * max(1, more),

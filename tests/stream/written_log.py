@@ -47,6 +47,11 @@ class WrittenLog:
         async with self.database.connection() as connection:
             return await event_log.head(connection)
 
+    async def leap(self, position: Position) -> None:
+        """Let the log go on at a position far ahead."""
+        async with self.database.connection() as connection:
+            await event_log.advance(connection, position)
+
     def start(self, work: Coroutine[Any, Any, int]) -> None:
         """Begin to write; it stands still before its commit."""
         self.writing = asyncio.get_running_loop().create_task(self._work(work))
