@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .bridge import Bridge
-from .serving import run_loop, running, serve
+from .serving import run_loop, running, serve, stop_signal
 
-__all__ = ["Bridge", "run_loop", "running", "serve"]
+__all__ = ["Bridge", "run_loop", "running", "serve", "stop_signal"]

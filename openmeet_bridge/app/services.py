@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
@@ -23,7 +24,7 @@ from ..bridge.timeline import Timeline
 from ..bridge.typing import Typing
 from ..bridge.vitals import Vitals
 from ..config import Config
-from ..core.errors import BridgeError
+from ..core.errors import BridgeError, Unavailable
 from ..core.ids import RoomId, TenantId, UserSlug
 from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
@@ -37,6 +38,8 @@ from ..stream.bus import LocalBus
 from ..stream.feed import Feed
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
+
+_DELIVERY_PATIENCE = 30.0
 
 
 class Services:
@@ -98,6 +101,7 @@ class Services:
             interval=config.repair.interval,
             echo_overdue=config.repair.echo_overdue,
             recovered=self._homeserver_back,
+            delivered=self._all_delivered,
         )
         self.timeline = Timeline(database, self.naming, page_limit=limits.timeline_page)
         self.identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
@@ -137,6 +141,15 @@ class Services:
 
     def _user_gone(self, tenant: TenantId, slug: UserSlug) -> None:
         self.hub.close_user(self.naming.ghost(tenant, slug), CloseReason.REMOVED)
+
+    async def _all_delivered(self) -> None:
+        async with self._database.connection() as connection:
+            head = await event_log.head(connection)
+        try:
+            async with asyncio.timeout(_DELIVERY_PATIENCE):
+                await self.hub.reached(head.position)
+        except TimeoutError:
+            raise Unavailable("Streams have not been given the end of the log.") from None
 
     def _wake_delivery(self, room_id: RoomId) -> None:
         self.delivery.wake(room_id)

@@ -43,6 +43,15 @@ def run_loop(work: Coroutine[Any, Any, int]) -> int:
         return runner.run(work)
 
 
+def stop_signal() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set from now on."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
 @contextlib.asynccontextmanager
 async def running(config: Config) -> AsyncIterator[Bridge]:
     """Run a bridge, its embedded database included, for the length of the block.
@@ -66,10 +75,7 @@ async def running(config: Config) -> AsyncIterator[Bridge]:
 
 
 async def _serve(config: Config) -> int:
-    started, stop = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    started, stop = asyncio.Event(), stop_signal()
     work = asyncio.create_task(_work(config, started, stop))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)

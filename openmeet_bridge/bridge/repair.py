@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
@@ -61,6 +61,7 @@ class Repair:
         interval: Seconds between two looks when nothing calls for one.
         echo_overdue: Seconds after which an own send should have come back.
         recovered: Called when the homeserver answers (again).
+        delivered: Waits until streams have been given all that the log holds.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Repair:
         interval: float,
         echo_overdue: float,
         recovered: Callable[[], None],
+        delivered: Callable[[], Awaitable[None]],
     ) -> None:
         self._database = database
         self._homeserver = homeserver
@@ -85,6 +87,7 @@ class Repair:
         self._interval = interval
         self._echo_overdue = echo_overdue
         self._recovered = recovered
+        self._delivered = delivered
         self._nudge_room: RoomId | None = None
         self._asked = asyncio.Event()
         self.reachable = False
@@ -237,7 +240,12 @@ class Repair:
         try:
             if room.timeline.limited and room.timeline.prev_batch:
                 span = await self._fill(room_id, room.timeline.prev_batch, since, span)
-            return await self._ingest.repair(room_id, span, fetched_at) if span else 0
+            if not span:
+                return 0
+            # What one repair says of who came and went, the next one may take back. Streams must
+            # have heard the first before: they would miss that somebody is out.
+            await self._delivered()
+            return await self._ingest.repair(room_id, span, fetched_at)
         except TokenRefused:
             raise
         except (Refused, *UNKEEPABLE) as error:

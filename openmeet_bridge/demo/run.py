@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import tempfile
 import time
@@ -21,7 +20,7 @@ import aiohttp
 import click
 import msgspec
 
-from ..app import Bridge, run_loop, running
+from ..app import Bridge, run_loop, running, stop_signal
 from ..config import Address, Config, load
 from ..core.ids import PortalKind, PortalRef, TenantId, UserSlug
 from ..core.naming import Naming
@@ -70,10 +69,7 @@ def run(data_dir: Path | None, ready_file: Path | None) -> int:
 
 
 async def _run(world: _World, ready_file: Path | None) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
     work = asyncio.create_task(_show(world, ready_file, stop))
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)

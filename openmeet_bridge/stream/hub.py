@@ -100,7 +100,7 @@ class Hub:
 
     async def go_live(self, subscriber: Subscriber) -> None:
         """End a stream's replay: what was parked is written, and all else comes directly."""
-        await self._until(subscriber.floor)
+        await self.reached(subscriber.floor)
         if subscriber.phase is not Phase.REPLAYING:
             return
         parked, subscriber.parked = subscriber.parked, []
@@ -272,7 +272,8 @@ class Hub:
             if not followers:
                 del self._rooms[room_id]
 
-    async def _until(self, position: Position) -> None:
+    async def reached(self, position: Position) -> None:
+        """Wait until everything up to a position has been delivered."""
         if self.position >= position:
             return
         reached = asyncio.get_running_loop().create_future()
