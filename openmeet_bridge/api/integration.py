@@ -8,7 +8,17 @@ import msgspec
 from msgspec import Meta
 
 from ..bridge.directory import Directory, Status
-from ..core.directory import Portal, User
+from ..core.changes import (
+    Change,
+    DeleteMember,
+    DeletePortal,
+    DeleteUser,
+    PutDirect,
+    PutMember,
+    PutPortal,
+    PutUser,
+)
+from ..core.directory import Member, Portal, User, Visibility
 from ..core.errors import InvalidParam, NotFound
 from ..core.ids import PortalKind, PortalRef, RoomId, TenantId, UserSlug
 from ..core.naming import Naming, direct_slug
@@ -111,20 +121,15 @@ class Integration:
     async def put_user(self, call: Call[Tenant, UserPath, None, UserDetails]) -> Following:
         """Write a user. The same again changes nothing."""
         details = call.body
-        user = User(
-            call.caller.id,
-            UserSlug(call.path.user),
-            details.id,
-            details.name,
-            details.avatar_url,
-        )
-        return _following(await self._directory.put_user(user))
+        slug = UserSlug(call.path.user)
+        user = User(call.caller.id, slug, details.id, details.name, details.avatar_url)
+        return await self._made(PutUser(user), call.caller.id, "user", slug)
 
     @ENDPOINTS.delete(_BASE + "/users/{user}", errors=(NotFound,))
     async def delete_user(self, call: Call[Tenant, UserPath, None, None]) -> Following:
         """Remove a user: out of every room, every stream ended at once."""
         slug = UserSlug(call.path.user)
-        return _following(await self._directory.delete_user(call.caller.id, slug))
+        return await self._made(DeleteUser(slug), call.caller.id, "user", slug)
 
     @ENDPOINTS.get(_BASE + "/users/{user}/status", errors=(NotFound,))
     async def user_status(self, call: Call[Tenant, UserPath, None, None]) -> Following:
@@ -142,15 +147,15 @@ class Integration:
             details.topic,
             details.avatar_url,
             details.url,
-            public=details.visibility == "public",
-            deleted=False,
+            Visibility(details.visibility),
         )
-        return _following(await self._directory.put_portal(portal))
+        return await self._made(PutPortal(portal), *ref)
 
     @ENDPOINTS.delete(_BASE + "/{kind:groups|meetups}/{slug}", errors=(NotFound,))
     async def delete_portal(self, call: Call[Tenant, PortalPath, None, None]) -> Following:
         """Remove a group or a meetup: everybody goes out of its room, and it is closed."""
-        return _following(await self._directory.delete_portal(_ref(call.caller.id, call.path)))
+        ref = _ref(call.caller.id, call.path)
+        return await self._made(DeletePortal(ref), *ref)
 
     @ENDPOINTS.get(_BASE + "/{kind:groups|meetups}/{slug}/status", errors=(NotFound,))
     async def portal_status(self, call: Call[Tenant, PortalPath, None, None]) -> Following:
@@ -161,30 +166,36 @@ class Integration:
     async def put_member(self, call: Call[Tenant, MemberPath, None, MemberDetails]) -> Following:
         """Write that a user is in a group or a meetup, and as what."""
         ref = _ref(call.caller.id, call.path)
-        user, role = UserSlug(call.path.user), call.body.role
-        return _following(await self._directory.put_member(ref, user, role))
+        member = Member(UserSlug(call.path.user), call.body.role)
+        return await self._made(PutMember(ref, member), *ref)
 
     @ENDPOINTS.delete(_BASE + "/{kind:groups|meetups}/{slug}/members/{user}", errors=(NotFound,))
     async def delete_member(self, call: Call[Tenant, MemberPath, None, None]) -> Following:
         """Remove a user from a group or a meetup."""
         ref = _ref(call.caller.id, call.path)
-        return _following(await self._directory.delete_member(ref, UserSlug(call.path.user)))
+        return await self._made(DeleteMember(ref, UserSlug(call.path.user)), *ref)
 
     @ENDPOINTS.put(_BASE + "/direct-chats/{first}/{second}", errors=(NotFound, InvalidParam))
     async def put_direct(self, call: Call[Tenant, DirectPath, None, None]) -> Following:
         """Write that two users have a direct chat. There is one for each pair."""
+        ref = _pair(call.caller.id, call.path)
         pair = UserSlug(call.path.first), UserSlug(call.path.second)
-        return _following(await self._directory.put_direct(call.caller.id, *pair))
+        return await self._made(PutDirect(*pair), *ref)
 
     @ENDPOINTS.delete(_BASE + "/direct-chats/{first}/{second}", errors=(NotFound,))
     async def delete_direct(self, call: Call[Tenant, DirectPath, None, None]) -> Following:
         """Remove a direct chat."""
-        return _following(await self._directory.delete_portal(_pair(call.caller.id, call.path)))
+        ref = _pair(call.caller.id, call.path)
+        return await self._made(DeletePortal(ref), *ref)
 
     @ENDPOINTS.get(_BASE + "/direct-chats/{first}/{second}/status", errors=(NotFound,))
     async def direct_status(self, call: Call[Tenant, DirectPath, None, None]) -> Following:
         """How far Matrix follows for a direct chat."""
         return _following(await self._directory.status(*_pair(call.caller.id, call.path)))
+
+    async def _made(self, change: Change, tenant: TenantId, kind: str, slug: str) -> Following:
+        await self._directory.apply(tenant, [change])
+        return _following(await self._directory.status(tenant, kind, slug))
 
 
 _KINDS = {"groups": PortalKind.GROUP, "meetups": PortalKind.MEETUP}

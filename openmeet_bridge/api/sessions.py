@@ -123,7 +123,7 @@ class Sessions:
         return self._session(self._tenants.get(user.tenant), user, expires_at_ms)
 
     def _session(self, tenant: Tenant, user: User, expires_at_ms: int) -> Session:
-        mxid = self._naming.ghost(tenant.id, user.slug)
+        mxid = user.mxid or self._naming.ghost(tenant.id, user.slug)
         return Session(tenant, user, mxid, expires_at_ms)
 
     def _cookie(self, request: web.Request) -> str:

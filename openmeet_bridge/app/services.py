@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
+from ..bridge.changing import USER
 from ..bridge.delivery import Delivery
 from ..bridge.directory import Directory
 from ..bridge.ephemeral import EphemeralEvents
@@ -16,7 +17,7 @@ from ..bridge.ingest import Ingest
 from ..bridge.inquiries import Inquiries
 from ..bridge.portals import Portals
 from ..bridge.receipts import Receipts
-from ..bridge.reconciler import Reconciler
+from ..bridge.reconciler import Reconciler, Work
 from ..bridge.repair import Repair
 from ..bridge.sending import Limits, Sending
 from ..bridge.streams import Streams
@@ -25,7 +26,8 @@ from ..bridge.typing import Typing
 from ..bridge.vitals import Vitals
 from ..config import Config
 from ..core.errors import BridgeError, Unavailable
-from ..core.ids import RoomId, TenantId, UserSlug
+from ..core.ids import PortalKind, PortalRef, RoomId, TenantId, UserSlug
+from ..core.rules import Rules
 from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
 from ..storage import event_log
@@ -38,8 +40,10 @@ from ..stream.bus import LocalBus
 from ..stream.feed import Feed
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
+from .tenants import rules_of
 
 _DELIVERY_PATIENCE = 30.0
+_DEFAULT_RULES = Rules()
 
 
 class Services:
@@ -64,6 +68,7 @@ class Services:
         limits = config.limits
         self.naming = registration.naming
         self._database = database
+        self._rules = rules_of(config)
         self._bus = LocalBus()
         self.hub = Hub(
             head.epoch,
@@ -74,9 +79,19 @@ class Services:
         )
         homeserver = Homeserver(http, config.homeserver.url, registration.as_token)
         self.ghosts = Ghosts(database, homeserver, self.naming)
-        portals = Portals(database, homeserver, self.ghosts, self.naming, config.rooms.version)
-        self.reconciler = Reconciler(database, self.ghosts, portals)
-        self.directory = Directory(database, self.naming, self.reconciler.wake, self._user_gone)
+        portals = Portals(
+            database, homeserver, self.ghosts, self.naming, self._rules_of, config.rooms.version
+        )
+        self._portals = portals
+        self.reconciler = Reconciler(database, self._works, config.rooms.jobs_at_once)
+        self.directory = Directory(
+            database,
+            self.naming,
+            self._rules_of,
+            self.reconciler.wake,
+            user_gone=lambda mxid: self.hub.close_user(mxid, CloseReason.REMOVED),
+            member_gone=self.hub.expel,
+        )
         self.sending = Sending(database, _sending_limits(config), self._wake_delivery)
         self.delivery = Delivery(
             database,
@@ -124,6 +139,17 @@ class Services:
         }
 
     @property
+    def _works(self) -> Mapping[str, Work]:
+        portals = {kind.value: self._settle(kind) for kind in PortalKind}
+        return {USER: self._settle_user, **portals}
+
+    async def _settle_user(self, tenant: TenantId, slug: str) -> None:
+        await self.ghosts.refresh(tenant, UserSlug(slug))
+
+    def _settle(self, kind: PortalKind) -> Work:
+        return lambda tenant, slug: self._portals.settle(PortalRef(tenant, kind, slug))
+
+    @property
     def checks(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
         """What must be well for the bridge to be ready, by name."""
         return {"database": self._check_database, "homeserver": self._check_homeserver}
@@ -139,8 +165,8 @@ class Services:
     async def _check_homeserver(self) -> str | None:
         return None if self.repair.reachable else "the homeserver does not answer"
 
-    def _user_gone(self, tenant: TenantId, slug: UserSlug) -> None:
-        self.hub.close_user(self.naming.ghost(tenant, slug), CloseReason.REMOVED)
+    def _rules_of(self, tenant: TenantId) -> Rules:
+        return self._rules.get(tenant, _DEFAULT_RULES)
 
     async def _all_delivered(self) -> None:
         async with self._database.connection() as connection:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+
 from ..config import Config, JwtSection
+from ..config.rules import ExposureSection, RulesSection
+from ..core.directory import Visibility
 from ..core.errors import ConfigError
+from ..core.ids import PortalKind, TenantId
+from ..core.rules import Aspect, Exposure, Rules
 from ..openmeet.tenants import KeySettings, Tenant, Tenants, service_key_digest
 
 
@@ -38,3 +45,39 @@ def _keys(jwt: JwtSection) -> KeySettings:
         tenant_claim_required=jwt.tenant_claim == "required",
         max_lifetime=jwt.max_lifetime,
     )
+
+
+def rules_of(config: Config) -> Mapping[TenantId, Rules]:
+    """Return each tenant's rules."""
+    return {one.id: _rules(one.rules or config.rules) for one in config.tenants}
+
+
+def _rules(section: RulesSection) -> Rules:
+    accept = section.accept
+    return Rules(
+        group_roles=section.group_roles,
+        meetup_roles=section.meetup_roles,
+        meetup_statuses=frozenset(section.meetup_statuses),
+        exposure={
+            Visibility.PUBLIC: _exposure(section.public),
+            Visibility.AUTHENTICATED: _exposure(section.authenticated),
+            Visibility.PRIVATE: _exposure(section.private),
+        },
+        accepted={
+            PortalKind.GROUP: frozenset(map(Aspect, accept.group)),
+            PortalKind.MEETUP: frozenset(map(Aspect, accept.meetup)),
+            PortalKind.DIRECT: frozenset(map(Aspect, accept.direct)),
+        },
+        archive_after=_duration(section.archive_after),
+        archive_cancelled_after=_duration(section.archive_cancelled_after),
+        spaces=section.spaces,
+        space_members=section.space_members,
+    )
+
+
+def _exposure(section: ExposureSection) -> Exposure:
+    return Exposure(section.join, section.listed, section.history)
+
+
+def _duration(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

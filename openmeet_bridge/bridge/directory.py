@@ -1,20 +1,25 @@
-"""The directory as OpenMeet writes it: every change is kept, and asks for the jobs it needs.
+"""The directory as OpenMeet writes it: whatever the feed, every change comes through here.
 
-Change and jobs are one SQL transaction: a change is never kept without its job.
+Changes, the jobs that they ask for and the revision that they make are one SQL transaction: a
+change is never kept without its job. Who loses a room by a change loses it in the same moment,
+before the homeserver knows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
-from ..core.directory import Portal, User
-from ..core.errors import InvalidParam, NotFound
-from ..core.ids import PortalKind, PortalRef, RoomId, TenantId, UserSlug
-from ..core.naming import Naming, direct_slug
-from ..storage import directory, jobs, rooms
+from ..core.changes import Change, Difference
+from ..core.errors import Conflict, NotFound
+from ..core.ids import Mxid, PortalKind, PortalRef, RoomId, TenantId
+from ..core.naming import Naming
+from ..core.rules import Rules
+from ..storage import directory, ghosts, jobs, rooms
 from ..storage.database import Connection, Database
-from .reconciler import USER
+from ..storage.directory import Head
+from ..storage.jobs import JobStatus
+from .changing import USER, Changing
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,106 +32,134 @@ class Status:
     room_id: RoomId | None
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of changes.
+
+    Attributes:
+        revision: The tenant's revision afterwards; with a dry run, the one that is.
+        differences: What really changed, or would.
+    """
+
+    revision: int
+    differences: Sequence[Difference]
+
+
+@dataclass(slots=True)
+class _Ending:
+    """What must end at once when a transaction has been committed."""
+
+    users: list[Mxid] = field(default_factory=list)
+    memberships: list[tuple[Mxid, RoomId]] = field(default_factory=list)
+
+
+class _DryRun(Exception):
+    """Ends a transaction whose only use was to see what it would do."""
+
+
 class Directory:
     """What OpenMeet says there should be.
 
     Args:
         database: Where it is kept.
-        naming: Refuses names that Matrix cannot have, before they are kept.
-        wake: Called after each change: there is a job.
-        user_gone: Called when a user was deleted, to end what is open.
+        naming: Makes names, and refuses those that Matrix cannot have before they are kept.
+        rules: Of each tenant.
+        wake: Called after each change: there are jobs.
+        user_gone: Called with a ghost whose user was deleted or deactivated: its streams end.
+        member_gone: Called with a ghost and a room that it is out of: its streams leave the room.
     """
 
     def __init__(
         self,
         database: Database,
         naming: Naming,
+        rules: Callable[[TenantId], Rules],
         wake: Callable[[], None],
-        user_gone: Callable[[TenantId, UserSlug], None],
+        user_gone: Callable[[Mxid], None],
+        member_gone: Callable[[Mxid, RoomId], None],
     ) -> None:
         self._database = database
         self._naming = naming
+        self._rules = rules
         self._wake = wake
         self._user_gone = user_gone
+        self._member_gone = member_gone
 
-    async def put_user(self, user: User) -> Status:
-        """Write a user."""
-        self._naming.ghost(user.tenant, user.slug)
-        async with self._database.transaction() as connection:
-            await directory.put_user(connection, user)
-            await jobs.want(connection, user.tenant, USER, user.slug)
-            await self._want_portals_of(connection, user.tenant, user.slug)
-        return await self._changed(user.tenant, USER, user.slug)
+    async def apply(
+        self,
+        tenant: TenantId,
+        changes: Sequence[Change],
+        *,
+        dry_run: bool = False,
+        if_revision: int | None = None,
+        bulk: bool = False,
+    ) -> Applied:
+        """Make changes, all or none, in their order.
 
-    async def delete_user(self, tenant: TenantId, slug: UserSlug) -> Status:
-        """Remove a user: out of every room, every stream ended."""
-        async with self._database.transaction() as connection:
-            await self._want_portals_of(connection, tenant, slug)
-            if await directory.delete_user(connection, tenant, slug):
-                await jobs.want(connection, tenant, USER, slug)
-        self._user_gone(tenant, slug)
-        return await self._changed(tenant, USER, slug)
-
-    async def put_portal(self, portal: Portal) -> Status:
-        """Write a group or a meetup."""
-        async with self._database.transaction() as connection:
-            await directory.put_portal(connection, portal)
-            await self._want(connection, portal.ref)
-        return await self._changed(*_job(portal.ref))
-
-    async def delete_portal(self, ref: PortalRef) -> Status:
-        """Remove a portal: everybody goes out, and the room is closed."""
-        async with self._database.transaction() as connection:
-            if await directory.delete_portal(connection, ref):
-                await self._want(connection, ref)
-        return await self._changed(*_job(ref))
-
-    async def put_direct(self, tenant: TenantId, first: UserSlug, second: UserSlug) -> Status:
-        """Write that two users have a direct chat.
+        Args:
+            tenant: Whose directory.
+            changes: What is new. What is so already is no difference, and costs no job.
+            dry_run: Only tell what would change.
+            if_revision: Only if the directory is still at this revision.
+            bulk: Let jobs of single changes go before these.
 
         Raises:
-            InvalidParam: The two are one.
-            NotFound: One of them is not known.
+            Conflict: The directory has another revision, or a new name is taken.
+            NotFound: A change names something that is not there.
+            InvalidParam: A name cannot be a Matrix name.
+            Unavailable: The database is away; nothing was changed.
         """
-        if first == second:
-            raise InvalidParam(
-                "A direct chat needs two users.", fields={"path.second": "is the first user"}
+        ending = _Ending()
+        try:
+            async with self._database.transaction() as connection:
+                applied = await self._apply(connection, tenant, changes, if_revision, bulk, ending)
+                if dry_run:
+                    raise _DryRun
+        except _DryRun:
+            return Applied(applied.revision - bool(applied.differences), applied.differences)
+        self._end(ending)
+        self._wake()
+        return applied
+
+    async def _apply(
+        self,
+        connection: Connection,
+        tenant: TenantId,
+        changes: Sequence[Change],
+        if_revision: int | None,
+        bulk: bool,
+        ending: _Ending,
+    ) -> Applied:
+        head = await directory.lock(connection, tenant)
+        if if_revision is not None and head.revision != if_revision:
+            raise Conflict(
+                f"The directory is at revision {head.revision}, not at {if_revision}: "
+                "something changed in between. Look again, then repeat."
             )
-        ref = PortalRef(tenant, PortalKind.DIRECT, direct_slug(first, second))
-        async with self._database.transaction() as connection:
-            people = [await self._user(connection, tenant, slug) for slug in (first, second)]
-            name = " & ".join(user.name for user in people)
-            portal = Portal(
-                ref, self._naming.alias(ref), name, "", None, None, public=False, deleted=False
-            )
-            await directory.put_portal(connection, portal)
-            for slug in (first, second):
-                await directory.put_member(connection, ref, slug, "member")
-            await self._want(connection, ref)
-        return await self._changed(*_job(ref))
+        changing = Changing(connection, tenant, self._naming, self._rules(tenant), bulk=bulk)
+        for change in changes:
+            await changing.make(change)
+        await changing.want_jobs()
+        ending.users = changing.users_gone
+        ending.memberships = changing.members_gone
+        revision = head.revision
+        if changing.differences:
+            revision = await directory.advance(connection, tenant)
+        return Applied(revision, changing.differences)
 
-    async def put_member(self, ref: PortalRef, user_slug: UserSlug, role: str) -> Status:
-        """Write that a user belongs to a portal.
+    def _end(self, ending: _Ending) -> None:
+        for mxid in ending.users:
+            self._user_gone(mxid)
+        for mxid, room_id in ending.memberships:
+            self._member_gone(mxid, room_id)
 
-        Raises:
-            NotFound: The portal or the user is not known.
-        """
-        async with self._database.transaction() as connection:
-            await self._portal(connection, ref)
-            await self._user(connection, ref.tenant, user_slug)
-            await directory.put_member(connection, ref, user_slug, role)
-            await self._want(connection, ref)
-        return await self._changed(*_job(ref))
-
-    async def delete_member(self, ref: PortalRef, user_slug: UserSlug) -> Status:
-        """Remove a user from a portal."""
-        async with self._database.transaction() as connection:
-            if await directory.delete_member(connection, ref, user_slug):
-                await self._want(connection, ref)
-        return await self._changed(*_job(ref))
+    async def head(self, tenant: TenantId) -> Head:
+        """Return how a tenant's directory stands."""
+        async with self._database.connection() as connection:
+            return await directory.head(connection, tenant)
 
     async def status(self, tenant: TenantId, kind: str, slug: str) -> Status:
-        """Return how far Matrix follows.
+        """Return how far Matrix follows for a user or a portal.
 
         Raises:
             NotFound: Nothing of this name was ever written.
@@ -139,34 +172,22 @@ class Directory:
                 room_id = await rooms.room_of(connection, ref)
         if job is None:
             raise NotFound(f"No {kind} {slug!r} is known in this tenant.")
-        state = "failed" if job.permanent else "settled" if job.done >= job.wanted else "pending"
-        return Status(state, job.attempts, job.error, room_id)
+        return Status(_state(job), job.attempts, job.error, room_id)
 
-    async def _changed(self, tenant: TenantId, kind: str, slug: str) -> Status:
+    async def ask_again(self, tenant: TenantId, kind: str, slug: str) -> None:
+        """Ask for the job of a user or a portal, also where all seems to be done."""
+        async with self._database.connection() as connection:
+            await jobs.want(connection, tenant, kind, slug)
         self._wake()
-        return await self.status(tenant, kind, slug)
 
-    async def _want(self, connection: Connection, ref: PortalRef) -> None:
-        await jobs.want(connection, *_job(ref))
-
-    async def _want_portals_of(
-        self, connection: Connection, tenant: TenantId, slug: UserSlug
-    ) -> None:
-        for kind, portal_slug in await directory.portals_of(connection, tenant, slug):
-            await jobs.want(connection, tenant, kind, portal_slug)
-
-    async def _user(self, connection: Connection, tenant: TenantId, slug: UserSlug) -> User:
-        user = await directory.user(connection, tenant, slug)
-        if user is None:
-            raise NotFound(f"No user {slug!r} is known in this tenant: PUT the user first.")
-        return user
-
-    async def _portal(self, connection: Connection, ref: PortalRef) -> Portal:
-        portal = await directory.portal(connection, ref)
-        if portal is None or portal.deleted:
-            raise NotFound(f"No {ref.kind} {ref.slug!r} is known: PUT the {ref.kind} first.")
-        return portal
+    async def name_ghosts(self, tenant: TenantId) -> None:
+        """Give every user a ghost's name who was written before users had one."""
+        async with self._database.transaction() as connection:
+            for slug in await ghosts.nameless(connection, tenant):
+                await ghosts.ensure(connection, self._naming.ghost(tenant, slug), tenant, slug)
 
 
-def _job(ref: PortalRef) -> tuple[TenantId, str, str]:
-    return ref.tenant, ref.kind.value, ref.slug
+def _state(job: JobStatus) -> str:
+    if job.permanent:
+        return "failed"
+    return "settled" if job.done >= job.wanted else "pending"

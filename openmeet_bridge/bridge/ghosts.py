@@ -49,7 +49,7 @@ class Ghosts:
             HomeserverError: It could not be made.
             Unavailable: The database is away.
         """
-        mxid = self._naming.ghost(tenant, slug)
+        mxid = await self.mxid(tenant, slug)
         if mxid in self._ready:
             self._ready.move_to_end(mxid)
             return mxid
@@ -62,6 +62,12 @@ class Ghosts:
         if len(self._ready) > _REMEMBERED:
             self._ready.popitem(last=False)
         return mxid
+
+    async def mxid(self, tenant: TenantId, slug: UserSlug) -> Mxid:
+        """Return the Matrix id of a user's ghost, which may not exist yet."""
+        async with self._database.connection() as connection:
+            ghost = await ghosts.of_user(connection, tenant, slug)
+        return self._naming.ghost(tenant, slug) if ghost is None else ghost.mxid
 
     async def ensure_bot(self) -> Mxid:
         """Return the bot, which can act from now on."""
@@ -79,11 +85,11 @@ class Ghosts:
 
     async def refresh(self, tenant: TenantId, slug: UserSlug) -> None:
         """Make a ghost's profile say what the directory says. Only a difference costs a call."""
-        mxid = self._naming.ghost(tenant, slug)
         async with self._database.connection() as connection:
-            if await directory.user(connection, tenant, slug) is None:
-                return
-        await self.ensure(tenant, slug)
+            user = await directory.user(connection, tenant, slug)
+        if user is None or not user.active:
+            return
+        mxid = await self.ensure(tenant, slug)
         async with self._turn(mxid):
             await self._settle_name(mxid, tenant, slug)
 

@@ -36,7 +36,7 @@ class Identity:
             if user is None and slug is not None:
                 by_slug = await directory.user(connection, tenant, UserSlug(slug))
                 user = by_slug if by_slug is not None and by_slug.openmeet_id is None else None
-        if user is None or (slug is not None and slug != user.slug):
+        if user is None or not user.active or (slug is not None and slug != user.slug):
             return None
         return user
 
@@ -60,4 +60,6 @@ class Identity:
             if ticket is None:
                 return None
             user = await directory.user(connection, ticket.tenant, ticket.user_slug)
-        return None if user is None else (user, ticket.token_expires_at)
+        if user is None or not user.active:
+            return None
+        return user, ticket.token_expires_at

@@ -10,7 +10,7 @@ from ..core.errors import NotFound
 from ..core.events import name_problem
 from ..core.ids import Mxid
 from ..core.naming import Naming
-from ..storage import directory
+from ..storage import directory, ghosts
 from ..storage.database import Database
 
 _REMEMBERED = 64
@@ -39,10 +39,10 @@ class Inquiries:
         Raises:
             NotFound: It stands for nobody.
         """
-        names = self._naming.parse_ghost(mxid)
-        if names is not None and not name_problem(names[1]):
+        if not name_problem(mxid):
             async with self._database.connection() as connection:
-                if await directory.user(connection, *names) is not None:
+                ghost = await ghosts.of_mxid(connection, Mxid(mxid))
+                if ghost is not None and await directory.user(connection, ghost.tenant, ghost.slug):
                     return
         if mxid != self._naming.bot:
             raise NotFound(f"No OpenMeet user is behind {Mxid(mxid)}.")
@@ -56,7 +56,7 @@ class Inquiries:
         if name_problem(alias):
             raise NotFound("Nothing on OpenMeet is behind this alias.")
         async with self._database.connection() as connection:
-            if not await directory.alias_exists(connection, alias):
+            if await directory.portal_by_alias(connection, alias) is None:
                 raise NotFound(f"Nothing on OpenMeet is behind {alias}.")
 
     def pinged(self, body: bytes) -> None:

@@ -7,7 +7,7 @@ step can be repeated at any moment, after a crash as after somebody's change fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -15,9 +15,9 @@ import structlog
 
 from ..core.directory import Portal
 from ..core.events import CREATE, PORTAL_KEY, POWER_LEVELS
-from ..core.ids import Mxid, PortalKind, PortalRef, RoomId, UserSlug
+from ..core.ids import Mxid, PortalKind, PortalRef, RoomId, TenantId, UserSlug
 from ..core.naming import Naming
-from ..core.permissions import role_level
+from ..core.rules import Exposure, Place, Rules
 from ..matrix.errors import HomeserverUnavailable, Refused
 from ..matrix.homeserver import Homeserver
 from ..storage import directory, event_log, rooms
@@ -44,6 +44,7 @@ class Portals:
         homeserver: Where the rooms are.
         ghosts: Makes the members.
         naming: Tells ghosts from people of Matrix, whose membership is not the directory's.
+        rules: Of each tenant.
         room_version: Version of new rooms; never the homeserver's default.
     """
 
@@ -53,12 +54,14 @@ class Portals:
         homeserver: Homeserver,
         ghosts: Ghosts,
         naming: Naming,
+        rules: Callable[[TenantId], Rules],
         room_version: str,
     ) -> None:
         self._database = database
         self._homeserver = homeserver
         self._ghosts = ghosts
         self._naming = naming
+        self._rules = rules
         self._room_version = room_version
 
     async def settle(self, ref: PortalRef) -> None:
@@ -71,13 +74,20 @@ class Portals:
         """
         async with self._database.connection() as connection:
             wanted = await directory.portal(connection, ref)
-            roles = await directory.members(connection, ref)
+            members_wanted = await directory.members(connection, ref)
+            overrides = await directory.overrides(connection, ref)
             room_id = await rooms.room_of(connection, ref)
         if wanted is None or wanted.deleted or wanted.reborn:
             await self._close(ref, room_id)
             room_id = None
         if wanted is None or wanted.deleted:
             return
+        rules = self._rules(ref.tenant)
+        roles = {}
+        for slug in members_wanted.keys() | overrides.keys():
+            standing = rules.standing(ref.kind, members_wanted.get(slug), overrides.get(slug))
+            if standing.place is Place.IN:
+                roles[slug] = standing.level
         members = await self._ghosts_of(ref, roles)
         if room_id is None:
             room_id = await self._create(wanted, members)
@@ -85,7 +95,7 @@ class Portals:
         await self._settle_members(room_id, members)
         await self._echoed(room_id, set(members))
 
-    async def _ghosts_of(self, ref: PortalRef, roles: Mapping[UserSlug, str]) -> dict[Mxid, str]:
+    async def _ghosts_of(self, ref: PortalRef, roles: Mapping[UserSlug, int]) -> dict[Mxid, int]:
         limit = asyncio.Semaphore(_AT_ONCE)
 
         async def ensure(slug: UserSlug) -> Mxid:
@@ -98,7 +108,7 @@ class Portals:
 
     # The room
 
-    async def _create(self, wanted: Portal, members: Mapping[Mxid, str]) -> RoomId:
+    async def _create(self, wanted: Portal, members: Mapping[Mxid, int]) -> RoomId:
         body = self._creation(wanted, members)
         try:
             room_id = await self._homeserver.create_room(self._naming.bot, body)
@@ -111,7 +121,7 @@ class Portals:
         log.info("portal.created", tenant=wanted.ref.tenant, slug=wanted.ref.slug, room=room_id)
         return room_id
 
-    def _creation(self, wanted: Portal, members: Mapping[Mxid, str]) -> dict[str, Any]:
+    def _creation(self, wanted: Portal, members: Mapping[Mxid, int]) -> dict[str, Any]:
         tenant, kind, slug = wanted.ref
         return {
             "room_version": self._room_version,
@@ -127,7 +137,10 @@ class Portals:
             "initial_state": [
                 _state("m.room.history_visibility", {"history_visibility": "shared"}),
                 _state("m.room.guest_access", {"guest_access": "forbidden"}),
-                _state("m.room.join_rules", {"join_rule": wanted.join_rule}),
+                _state(
+                    "m.room.join_rules",
+                    {"join_rule": self._exposure(wanted).join},
+                ),
             ],
         }
 
@@ -155,7 +168,7 @@ class Portals:
             await self._homeserver.delete_alias(self._naming.alias(ref), self._naming.bot)
         async with self._database.transaction() as connection:
             if room_id is not None:
-                await rooms.unbind(connection, room_id)
+                await rooms.unbind(connection, room_id, "closed")
             await directory.buried(connection, ref)
         log.info("portal.closed", tenant=ref.tenant, slug=ref.slug, room=room_id)
 
@@ -174,12 +187,15 @@ class Portals:
     # Its state
 
     async def _settle_state(
-        self, wanted: Portal, room_id: RoomId, members: Mapping[Mxid, str]
+        self, wanted: Portal, room_id: RoomId, members: Mapping[Mxid, int]
     ) -> None:
         for event_type, content in (
             ("m.room.name", {"name": wanted.name}),
             ("m.room.topic", {"topic": wanted.topic}),
-            ("m.room.join_rules", {"join_rule": wanted.join_rule}),
+            (
+                "m.room.join_rules",
+                {"join_rule": self._exposure(wanted).join},
+            ),
         ):
             if not _holds(await self._present(room_id, event_type), content):
                 await self._homeserver.send_state(
@@ -187,7 +203,7 @@ class Portals:
                 )
         await self._settle_power(room_id, members)
 
-    async def _settle_power(self, room_id: RoomId, members: Mapping[Mxid, str]) -> None:
+    async def _settle_power(self, room_id: RoomId, members: Mapping[Mxid, int]) -> None:
         present = await self._present(room_id, POWER_LEVELS)
         if present is None:  # just made: the creation has set them
             return
@@ -198,8 +214,8 @@ class Portals:
             content = present | {"users": kept | wanted}
             await self._homeserver.send_state(room_id, POWER_LEVELS, "", content, self._naming.bot)
 
-    def _power_levels(self, members: Mapping[Mxid, str]) -> dict[str, Any]:
-        users = {mxid: role_level(role) for mxid, role in members.items() if role_level(role)}
+    def _power_levels(self, members: Mapping[Mxid, int]) -> dict[str, Any]:
+        users = {mxid: level for mxid, level in members.items() if level}
         if not self._creator_is_above_all:
             users[self._naming.bot] = _BOT_LEVEL
         return {
@@ -226,6 +242,9 @@ class Portals:
         # Since room version 12 the creator's power has no bound and must not be listed.
         return self._room_version.isdigit() and int(self._room_version) >= 12
 
+    def _exposure(self, wanted: Portal) -> Exposure:
+        return self._rules(wanted.ref.tenant).exposed(wanted)
+
     async def _present(self, room_id: RoomId, event_type: str) -> dict[str, Any] | None:
         async with self._database.connection() as connection:
             content = await rooms.state(connection, room_id, event_type)
@@ -238,7 +257,7 @@ class Portals:
 
     # Its members
 
-    async def _settle_members(self, room_id: RoomId, wanted: Mapping[Mxid, str]) -> None:
+    async def _settle_members(self, room_id: RoomId, wanted: Mapping[Mxid, int]) -> None:
         present = await self._ghosts_in(room_id)
         limit = asyncio.Semaphore(_AT_ONCE)
 

@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
 from ..core.errors import BridgeError, Unavailable
-from ..core.ids import PortalKind, PortalRef, UserSlug
+from ..core.ids import TenantId
 from ..matrix.errors import HomeserverError, RateLimited, Refused, TokenRefused
 from ..storage import jobs
 from ..storage.database import Connection, Database
 from ..storage.jobs import Job
 from ..telemetry import JOBS
-from .ghosts import Ghosts
-from .portals import NotSettled, Portals
+from .portals import NotSettled
 
 log = structlog.get_logger(__name__)
 
-USER = "user"
-"""Kind of the job for a ghost; the jobs of portals have the portal's kind."""
+Work = Callable[[TenantId, str], Awaitable[None]]
 
-_AT_ONCE = 4
 _LEASE = 300.0
 _IDLE = 5.0
 _FIRST_PAUSE = 0.5
@@ -41,14 +38,14 @@ class Reconciler:
 
     Args:
         database: Where the jobs are.
-        ghosts: Does the jobs of users.
-        portals: Does the jobs of portals.
+        works: By kind of job, what does it: called with the tenant and the job's slug.
+        at_once: How many jobs may run at the same time.
     """
 
-    def __init__(self, database: Database, ghosts: Ghosts, portals: Portals) -> None:
+    def __init__(self, database: Database, works: Mapping[str, Work], at_once: int = 4) -> None:
         self._database = database
-        self._ghosts = ghosts
-        self._portals = portals
+        self._works = works
+        self._at_once = at_once
         self._wanted = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -71,7 +68,7 @@ class Reconciler:
             await asyncio.gather(*self._running, return_exceptions=True)
 
     async def _start_due(self) -> bool:
-        free = _AT_ONCE - len(self._running)
+        free = self._at_once - len(self._running)
         if free <= 0:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
             return True
@@ -95,6 +92,7 @@ class Reconciler:
             return
 
     async def _do(self, job: Job) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(_LEASE - 10):
                 await self._work(job)
@@ -106,13 +104,11 @@ class Reconciler:
             await self._failed(job, error)
         else:
             JOBS.labels("done").inc()
-            await self._note(lambda connection: jobs.finish(connection, job))
+            took_ms = round(1000 * (asyncio.get_running_loop().time() - began))
+            await self._note(lambda connection: jobs.finish(connection, job, took_ms))
 
     async def _work(self, job: Job) -> None:
-        if job.kind == USER:
-            await self._ghosts.refresh(job.tenant, UserSlug(job.slug))
-        else:
-            await self._portals.settle(PortalRef(job.tenant, PortalKind(job.kind), job.slug))
+        await self._works[job.kind](job.tenant, job.slug)
 
     async def _failed(self, job: Job, error: Exception) -> None:
         refused = isinstance(error, Refused) and not isinstance(error, TokenRefused)

@@ -7,61 +7,21 @@ key that is not described cannot exist.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct, field
-from msgspec.structs import fields
+from msgspec import Meta, field
 
 from ..core.ids import TenantId
 from .address import Address
+from .openmeet import OpenMeetSection, WebhookSection
+from .rules import RulesSection
+from .section import Section, about, duration, size
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 EMBEDDED: Final = "embedded"
 
 Algorithm = Literal["HS256", "RS256", "PS256", "ES256"]
-
-
-def about(text: str, *, ge: int | None = None, gt: float | None = None, **extra: object) -> Meta:
-    """Describes one key.
-
-    Args:
-        text: One line for the person who fills it in.
-        ge: Smallest value.
-        gt: Value that must be exceeded.
-        **extra: ``unit`` ("bytes" or "seconds"), ``example`` (shown in the example file),
-            ``shown`` (the default in words), ``secret`` (never printed), ``file`` (the key may be
-            given as ``KEY_file`` too), ``optional`` (a required block that is filled in from
-            elsewhere; its value shows how it is written).
-    """
-    if ge is not None:
-        return Meta(description=text, ge=ge, extra=dict(extra))
-    return Meta(description=text, gt=gt, extra=dict(extra))
-
-
-def size(text: str, *, least: int = 1) -> Meta:
-    """Describes a number of bytes."""
-    return about(text, ge=least, unit="bytes")
-
-
-def duration(text: str) -> Meta:
-    """Describes a number of seconds."""
-    return about(text, gt=0, unit="seconds")
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A block of the configuration. Its ``repr`` never shows a secret."""
-
-    def __repr__(self) -> str:
-        shown = (f"{item.name}={_masked(self, item.name, item.type)}" for item in fields(self))
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-def _masked(section: Section, name: str, hint: Any) -> str:
-    value = getattr(section, name)
-    marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Meta)]
-    hidden = value and any((mark.extra or {}).get("secret") for mark in marks)
-    return "'***'" if hidden else repr(value)
 
 
 class HomeserverSection(Section, frozen=True, kw_only=True):
@@ -175,12 +135,72 @@ class TenantSection(Section, frozen=True, kw_only=True):
             example=["${OPENMEET_SERVICE_KEY}"],
         ),
     ] = field(default_factory=list)
+    site_url: Annotated[
+        str | None,
+        about(
+            "The site's own address: rooms link to its pages, for example "
+            "`https://meet.example.org`."
+        ),
+    ] = None
+    webhook_secret: Annotated[
+        str | None,
+        about(
+            "With what OpenMeet signs the domain events it sends to the bridge, at least 24 "
+            "characters.",
+            secret=True,
+            file=True,
+            shown="domain events are refused",
+        ),
+    ] = None
+    webhooks: Annotated[
+        list[WebhookSection],
+        about(
+            "Where the bridge tells OpenMeet what has happened.",
+            optional="[{url: https://meet.example.org/hook, secret: at-least-24-characters-long}]",
+        ),
+    ] = field(default_factory=list)
+    rules: Annotated[
+        RulesSection | None,
+        about(
+            "Who is in which room, and how open rooms are, for this tenant.",
+            shown="the `rules` of all tenants",
+            optional="{meetup_statuses: [confirmed]}",
+        ),
+    ] = None
 
 
 class RoomsSection(Section, frozen=True, kw_only=True):
     """Rooms that the bridge creates."""
 
     version: Annotated[str, about("Matrix room version of new rooms.")] = "12"
+    sweep: Annotated[
+        float,
+        duration(
+            "Time in which every room is once compared with the directory, even if nothing "
+            "seems to have happened. Costs the homeserver nothing where all is well."
+        ),
+    ] = 3600.0
+    jobs_at_once: Annotated[
+        int, about("Rooms and users that are brought up to date at the same time.", ge=1)
+    ] = 4
+
+
+class PicturesSection(Section, frozen=True, kw_only=True):
+    """Pictures of users, groups and meetups, which the bridge copies to the homeserver."""
+
+    enabled: Annotated[bool, about("Give ghosts and rooms the pictures they have on OpenMeet.")] = (
+        True
+    )
+    max_bytes: Annotated[int, size("Largest picture that is fetched.", least=KIB)] = 10 * MIB
+    max_pixels: Annotated[int, about("Largest picture that is decoded, in pixels.", ge=1)] = (
+        40_000_000
+    )
+    side: Annotated[int, about("Longest side of the copy, in pixels.", ge=16)] = 512
+    timeout: Annotated[float, duration("How long fetching a picture may take.")] = 15.0
+    allow_private_addresses: Annotated[
+        bool,
+        about("Fetch pictures also from private addresses. Only where OpenMeet's storage has one."),
+    ] = False
 
 
 class WebSection(Section, frozen=True, kw_only=True):
@@ -207,6 +227,9 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     request_bytes: Annotated[
         int, size("Largest request body on the public listener.", least=KIB)
     ] = 256 * KIB
+    snapshot_bytes: Annotated[
+        int, size("Largest batch or snapshot on the integration API.", least=KIB)
+    ] = 32 * MIB
     message_bytes: Annotated[
         int, size("Longest message text. Matrix itself refuses events over 64 KiB.")
     ] = 32 * KIB
@@ -314,7 +337,10 @@ class Config(Section, frozen=True, kw_only=True):
             file=True,
         ),
     ] = None
+    rules: RulesSection = field(default_factory=RulesSection)
+    openmeet: OpenMeetSection = field(default_factory=OpenMeetSection)
     rooms: RoomsSection = field(default_factory=RoomsSection)
+    pictures: PicturesSection = field(default_factory=PicturesSection)
     web: WebSection = field(default_factory=WebSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     repair: RepairSection = field(default_factory=RepairSection)

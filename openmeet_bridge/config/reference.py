@@ -22,6 +22,18 @@ _HEAD: Final = """\
 # Any text may be "${NAME}", an environment variable; secrets may be given as KEY_file too.
 # Check it with: openmeet-bridge check-config --config config.yaml
 """
+_SHARED: Final = {"jwt": "jwt_default", "rules": "rules"}
+"""Blocks of a tenant that have the keys of a block at the top level."""
+
+_NAMES: Final[dict[Any, str]] = {
+    str: "text",
+    int: "number",
+    float: "number",
+    bool: "true or false",
+    Address: "host:port",
+    Path: "path",
+}
+
 _PAGE: Final = """\
 # Configuration
 
@@ -58,12 +70,12 @@ def reference() -> str:
 
 def _example_key(key: Key, indent: str) -> list[str]:
     lines = _comment(key.text, indent)
-    if key.item_section is not None:
+    if key.item_section is not None and not key.extra.get("optional"):
         return [*lines, f"{indent}{key.name}:", *_example_item(key.item_section, indent + "  ")]
+    # jwt_default is the one worth filling in; a tenant's own jwt is the exception.
+    if key.extra.get("optional"):
+        return [*lines, f"{indent}# {key.name}: {key.extra['optional']}"]
     if key.section is not None:
-        # jwt_default is the one worth filling in; a tenant's own jwt is the exception.
-        if key.extra.get("optional"):
-            return [*lines, f"{indent}# {key.name}: {key.extra['optional']}"]
         inner = [line for item in keys(key.section) for line in _example_key(item, indent + "  ")]
         return [*lines, f"{indent}{key.name}:", *inner]
     shown = "example" in key.extra
@@ -107,8 +119,9 @@ def _sections(section: type[Struct], path: str) -> list[tuple[str, type[Struct]]
         inner = key.section or key.item_section
         if inner is not None:
             title = f"{path}{key.name}{'[]' if key.item_section else ''}"
-            if key.name != "jwt":
-                found.append((title, inner))
+            if key.name in _SHARED and path:
+                continue
+            found.append((title, inner))
             found += _sections(inner, f"{title}.")
     return found
 
@@ -128,15 +141,20 @@ def _name(key: Key) -> str:
 def _type(key: Key) -> str:
     if key.section or key.item_section:
         many = "list of " if key.item_section else ""
-        return many + ("block `jwt_default`" if key.name == "jwt" else "block")
+        return many + (
+            f"block `{_SHARED[key.name]}`"
+            if key.name in _SHARED and not key.required and key.extra.get("optional")
+            else "block"
+        )
     if get_origin(key.kind) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(key.kind))
     if get_origin(key.kind) is list:
         return "list of texts"
+    if get_origin(key.kind) is dict:
+        return "numbers by name"
     if key.unit:
         return {"bytes": "size", "seconds": "duration"}[key.unit]
-    names = {str: "text", int: "number", bool: "true or false", Address: "host:port", Path: "path"}
-    return names[key.kind]
+    return _NAMES[key.kind]
 
 
 def _default(key: Key) -> str:

@@ -39,7 +39,10 @@ def format_size(size: int) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Writes a number of seconds."""
+    """Writes a number of seconds with the largest unit that divides it, from two hours on."""
+    for unit, length in (("d", 86_400), ("h", 3600)):
+        if seconds >= 2 * length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
     return f"{seconds:g} s"
 
 

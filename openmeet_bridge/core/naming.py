@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from .errors import InvalidParam
 from .ids import Mxid, PortalKind, PortalRef, TenantId, UserSlug
@@ -30,11 +31,19 @@ class Naming:
     Args:
         server_name: The homeserver's ``server_name``.
         prefix: Start of every localpart in the appservice's namespace.
+        adopted: Further Matrix ids that the bridge may act as: those which OpenMeet's users
+            had before the bridge.
     """
 
-    def __init__(self, server_name: str, prefix: str = "om_") -> None:
+    def __init__(
+        self,
+        server_name: str,
+        prefix: str = "om_",
+        adopted: Sequence[re.Pattern[str]] = (),
+    ) -> None:
         self.server_name = server_name
         self.prefix = prefix
+        self._adopted = tuple(adopted)
         self.bot = Mxid(f"@{prefix}bot:{server_name}")
         self._head = f"@{prefix}"
         self._tail = f":{server_name}"
@@ -68,6 +77,21 @@ class Naming:
     def ghost(self, tenant: TenantId, slug: UserSlug) -> Mxid:
         """Return the Matrix user id of a user's ghost (see :meth:`ghost_localpart`)."""
         return Mxid(f"@{self.ghost_localpart(tenant, slug)}{self._tail}")
+
+    def is_adoptable(self, mxid: str) -> bool:
+        """Whether a Matrix id that OpenMeet holds for a user can be that user's ghost."""
+        if mxid == self.bot or len(mxid) > MAX_ID_BYTES or not mxid.endswith(self._tail):
+            return False
+        if mxid.startswith(self._head):
+            return self.parse_ghost(mxid) is not None
+        return any(pattern.fullmatch(mxid) for pattern in self._adopted)
+
+    def another(self, mxid: Mxid, number: int) -> Mxid:
+        """Return a further Matrix id for a slug whose own one stands for somebody else.
+
+        ``=.`` is never part of an escaped slug, so this is nobody else's id.
+        """
+        return Mxid(f"{mxid[: -len(self._tail)]}=.{number}{self._tail}")
 
     def parse_ghost(self, mxid: str) -> tuple[TenantId, UserSlug] | None:
         """Return whom a ghost stands for; None for the bot and for people from Matrix."""

@@ -27,9 +27,6 @@ class PowerLevels(msgspec.Struct, frozen=True):
 
 _decoder = msgspec.json.Decoder(PowerLevels, strict=False)
 
-ROLE_LEVELS = {"owner": 90, "admin": 75, "host": 90, "moderator": 50, "speaker": 25}
-"""Power of OpenMeet's roles; every other role has 0. The bot has 100 (in version 12: no limit)."""
-
 
 def power_levels(content: bytes | None) -> PowerLevels:
     """Read a power levels event; unreadable content counts as the specification's defaults."""
@@ -39,8 +36,3 @@ def power_levels(content: bytes | None) -> PowerLevels:
         return _decoder.decode(content)
     except (msgspec.ValidationError, msgspec.DecodeError):
         return PowerLevels()
-
-
-def role_level(role: str) -> int:
-    """Return the power level of an OpenMeet role."""
-    return ROLE_LEVELS.get(role, 0)

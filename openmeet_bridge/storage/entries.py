@@ -95,7 +95,8 @@ async def for_replay(
             SELECT log.*, true AS readable FROM room_member AS mine
             JOIN portal USING (room_id)
             JOIN log ON log.room_id = mine.room_id AND log.position >= mine.since
-            WHERE mine.mxid = $2 AND mine.membership = 'join' AND portal.tenant = $1
+            WHERE mine.mxid = $2 AND mine.membership = 'join' AND NOT mine.barred
+                  AND portal.tenant = $1
                   AND log.position > $3 AND log.position <= $4
             UNION ALL
             SELECT log.*, false FROM log
@@ -104,7 +105,8 @@ async def for_replay(
                   AND NOT EXISTS (
                       SELECT FROM room_member AS mine JOIN portal USING (room_id)
                       WHERE mine.room_id = log.room_id AND mine.mxid = $2
-                            AND mine.membership = 'join' AND log.position >= mine.since
+                            AND mine.membership = 'join' AND NOT mine.barred
+                            AND log.position >= mine.since
                   )
         ) AS log {_JOINS}
         ORDER BY log.position LIMIT $5

@@ -34,13 +34,53 @@ class JobStatus:
     permanent: bool
 
 
-async def want(connection: Connection, tenant: TenantId, kind: str, slug: str) -> None:
-    """Ask for a job, at once, whatever became of it before."""
+async def want(
+    connection: Connection,
+    tenant: TenantId,
+    kind: str,
+    slug: str,
+    *,
+    bulk: bool = False,
+    delay: float = 0,
+) -> None:
+    """Ask for a job, whatever became of it before.
+
+    Args:
+        connection: The database.
+        tenant: Whose.
+        kind: What is to be made equal to the directory.
+        slug: Which.
+        bulk: Let all that was asked for singly go first.
+        delay: Seconds to wait, so that what comes in a burst is done once.
+    """
+    await connection.execute(
+        """
+        INSERT INTO job (tenant, kind, slug, priority, due_at)
+        VALUES ($1, $2, $3, $4, now() + make_interval(secs => $5))
+        ON CONFLICT (tenant, kind, slug) DO UPDATE SET
+            wanted = job.wanted + 1, attempts = 0, permanent = false, wanted_at = now(),
+            due_at = CASE WHEN job.wanted > job.done AND NOT job.permanent AND job.attempts = 0
+                          THEN least(job.due_at, excluded.due_at) ELSE excluded.due_at END,
+            priority = CASE WHEN job.wanted > job.done AND NOT job.permanent
+                            THEN least(job.priority, excluded.priority)
+                            ELSE excluded.priority END
+        """,
+        tenant,
+        kind,
+        slug,
+        int(bulk),
+        delay,
+    )
+
+
+async def revive(connection: Connection, tenant: TenantId, kind: str, slug: str) -> None:
+    """Ask for a job that was never asked for, that failed for good, or that waits to be retried."""
     await connection.execute(
         """
         INSERT INTO job (tenant, kind, slug) VALUES ($1, $2, $3)
         ON CONFLICT (tenant, kind, slug) DO UPDATE SET
-            wanted = job.wanted + 1, due_at = now(), attempts = 0, permanent = false
+            due_at = now(), attempts = 0, permanent = false
+        WHERE job.permanent OR (job.wanted > job.done AND job.attempts > 0)
         """,
         tenant,
         kind,
@@ -57,7 +97,7 @@ async def take(connection: Connection, limit: int, lease: float) -> list[Job]:
             SELECT tenant, kind, slug FROM job
             WHERE wanted > done AND NOT permanent AND due_at <= now()
                   AND (leased_until IS NULL OR leased_until < now())
-            ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+            ORDER BY priority, due_at LIMIT $1 FOR UPDATE SKIP LOCKED
         ) AS due
         WHERE job.tenant = due.tenant AND job.kind = due.kind AND job.slug = due.slug
         RETURNING job.tenant, job.kind, job.slug, job.wanted, job.attempts
@@ -68,18 +108,19 @@ async def take(connection: Connection, limit: int, lease: float) -> list[Job]:
     return [Job(**dict(row)) for row in rows]
 
 
-async def finish(connection: Connection, job: Job) -> None:
-    """Note that a job is done, for the request with which it was taken."""
+async def finish(connection: Connection, job: Job, took_ms: int = 0) -> None:
+    """Note that a job is done, for the request with which it was taken, and how long it took."""
     await connection.execute(
         """
         UPDATE job SET done = greatest(done, $4), attempts = 0, error = NULL, permanent = false,
-                       leased_until = NULL
+                       leased_until = NULL, settled_at = now(), took_ms = $5
         WHERE tenant = $1 AND kind = $2 AND slug = $3
         """,
         job.tenant,
         job.kind,
         job.slug,
         job.wanted,
+        took_ms,
     )
 
 

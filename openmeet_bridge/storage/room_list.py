@@ -90,7 +90,7 @@ async def rooms_of(
         CROSS JOIN LATERAL (
             SELECT count(*) AS n FROM room_member AS someone
             WHERE someone.room_id = mine.room_id AND someone.membership = 'join'
-                  AND someone.mxid <> $5
+                  AND someone.mxid <> $5 AND NOT someone.barred
         ) AS count_members
         CROSS JOIN LATERAL (
             SELECT count(*) AS n FROM (
@@ -102,6 +102,7 @@ async def rooms_of(
             ) AS newest
         ) AS unread
         WHERE portal.tenant = $1 AND mine.mxid = $2 AND mine.membership = 'join'
+              AND NOT mine.barred
               AND ($3::text IS NULL OR mine.room_id = $3)
         """,
         tenant,
@@ -135,6 +136,7 @@ async def people(
                   AND member.slug = portal.slug AND member.user_slug = ghost.slug
         WHERE portal.tenant = $1 AND someone.room_id = $2
               AND someone.membership IN ('join', 'invite') AND someone.mxid <> $3
+              AND NOT someone.barred
         ORDER BY name, someone.mxid
         """,  # noqa: S608
         tenant,
@@ -156,6 +158,7 @@ async def receipts(connection: Connection, tenant: TenantId, room_id: RoomId) ->
         JOIN room_member AS someone
              ON someone.room_id = mark.room_id AND someone.mxid = mark.mxid {_PERSON}
         WHERE portal.tenant = $1 AND mark.room_id = $2 AND someone.membership = 'join'
+              AND NOT someone.barred
         """,  # noqa: S608
         tenant,
         room_id,
@@ -174,7 +177,7 @@ async def persons(connection: Connection, room_id: RoomId, mxids: list[Mxid]) ->
                directory_user.avatar_url, ghost.slug AS user_slug
         FROM room_member AS someone {_PERSON}
         WHERE someone.room_id = $1 AND someone.mxid = ANY($2::text[])
-              AND someone.membership = 'join'
+              AND someone.membership = 'join' AND NOT someone.barred
         """,  # noqa: S608
         room_id,
         mxids,

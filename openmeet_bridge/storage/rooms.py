@@ -20,6 +20,8 @@ class Member:
     avatar_url: str | None
     since: Position
     sort_key: int
+    barred: bool = False
+    """Out by OpenMeet's word, whatever the homeserver knows yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,12 @@ async def room_of(connection: Connection, ref: PortalRef) -> RoomId | None:
 
 
 async def bind(connection: Connection, room_id: RoomId, ref: PortalRef) -> bool:
-    """Make a room the room of a portal; False where the portal or the room is taken."""
+    """Make a room the room of a portal; False where either is taken, or the room was left."""
     done = await connection.execute(
         """
-        INSERT INTO portal (room_id, tenant, kind, slug) VALUES ($1, $2, $3, $4)
+        INSERT INTO portal (room_id, tenant, kind, slug)
+        SELECT $1, $2, $3, $4
+        WHERE NOT EXISTS (SELECT FROM former_room WHERE room_id = $1)
         ON CONFLICT DO NOTHING
         """,
         room_id,
@@ -63,9 +67,48 @@ async def bind(connection: Connection, room_id: RoomId, ref: PortalRef) -> bool:
     return bool(done == "INSERT 0 1")
 
 
-async def unbind(connection: Connection, room_id: RoomId) -> None:
-    """Part a room from its portal. Its entries keep their tenant."""
-    await connection.execute("DELETE FROM portal WHERE room_id = $1", room_id)
+async def bar(connection: Connection, ref: PortalRef, mxid: Mxid) -> RoomId | None:
+    """Keep somebody out of a portal's room from now on, until the homeserver shows them out.
+
+    Returns:
+        The room, where the person was in it.
+    """
+    room_id: str | None = await connection.fetchval(
+        """
+        UPDATE room_member SET barred = true FROM portal
+        WHERE portal.room_id = room_member.room_id AND portal.tenant = $1 AND portal.kind = $2
+              AND portal.slug = $3 AND room_member.mxid = $4 AND membership = 'join'
+              AND NOT barred
+        RETURNING room_member.room_id
+        """,
+        *ref,
+        mxid,
+    )
+    return RoomId(room_id) if room_id else None
+
+
+async def unbind(
+    connection: Connection, room_id: RoomId, reason: str, successor: RoomId | None = None
+) -> None:
+    """Part a room from its portal for good. Its entries keep their tenant.
+
+    Args:
+        connection: The database.
+        room_id: The room.
+        reason: ``closed``, ``upgraded`` or ``merged``.
+        successor: The portal's new room.
+    """
+    await connection.execute(
+        """
+        WITH gone AS (DELETE FROM portal WHERE room_id = $1 RETURNING *)
+        INSERT INTO former_room (room_id, tenant, kind, slug, reason, successor)
+        SELECT room_id, tenant, kind, slug, $2, $3 FROM gone
+        ON CONFLICT (room_id) DO NOTHING
+        """,
+        room_id,
+        reason,
+        successor,
+    )
 
 
 async def members(
@@ -96,6 +139,7 @@ async def is_joined(connection: Connection, tenant: TenantId, room_id: RoomId, m
             """
             SELECT true FROM portal JOIN room_member USING (room_id)
             WHERE tenant = $1 AND room_id = $2 AND mxid = $3 AND membership = 'join'
+                  AND NOT barred
             """,
             tenant,
             room_id,
@@ -111,7 +155,7 @@ async def joined_rooms(
     rows = await connection.fetch(
         """
         SELECT room_id, since FROM room_member JOIN portal USING (room_id)
-        WHERE mxid = $2 AND membership = 'join' AND tenant = $1
+        WHERE mxid = $2 AND membership = 'join' AND tenant = $1 AND NOT barred
         """,
         tenant,
         mxid,
@@ -129,7 +173,8 @@ async def save_members(connection: Connection, rows: Sequence[Member]) -> None:
         ON CONFLICT (room_id, mxid) DO UPDATE SET
             membership = excluded.membership, name = excluded.name,
             avatar_url = excluded.avatar_url, since = excluded.since,
-            sort_key = excluded.sort_key
+            sort_key = excluded.sort_key,
+            barred = room_member.barred AND excluded.membership = 'join'
         """,
         [row.room_id for row in rows],
         [row.mxid for row in rows],

@@ -202,6 +202,11 @@ def own_frame(logged: LogEntry, cursor: Cursor) -> Frame | None:
         # The join itself follows as an entry of the room and carries the cursor.
         return _frame("room.added", _RoomAdded(room_id, effect.room_kind, effect.room_name))
     reason = "left" if effect.by_self else "banned" if effect.membership == "ban" else "removed"
+    return room_removed(room_id, reason, cursor)
+
+
+def room_removed(room_id: RoomId, reason: str, cursor: Cursor | None = None) -> Frame:
+    """Return that a room is no longer the reader's: ``left``, ``removed`` or ``banned``."""
     return Frame("room.removed", _encoder.encode(_RoomRemoved(room_id, reason)), cursor)
 
 

@@ -14,11 +14,13 @@ from collections.abc import Iterable, Sequence
 from ..core.entry import LogEntry
 from ..core.ids import Mxid, Position, RoomId
 from ..telemetry import FRAMES, STREAMS, STREAMS_CLOSED
-from .frames import HEARTBEAT, Frame, bye, cursor_at, own_frame, room_frames
+from .frames import HEARTBEAT, Frame, bye, cursor_at, own_frame, room_frames, room_removed
 from .reasons import CloseReason
 from .subscriber import Phase, Subscriber
 
 Outgoing = defaultdict[Subscriber, list[Frame]]
+
+_AFTER_ALL = Position((1 << 63) - 1)
 
 
 class Hub:
@@ -143,6 +145,18 @@ class Hub:
         """End all streams of a user."""
         for subscriber in list(self._users.get(mxid, ())):
             self.close(subscriber, reason)
+
+    def expel(self, mxid: Mxid, room_id: RoomId) -> None:
+        """Let a user's streams follow a room no longer, before the log shows the user out."""
+        outgoing: Outgoing = defaultdict(list)
+        for subscriber in self._users.get(mxid, ()):
+            if subscriber.phase is Phase.ENTERING:
+                # Whatever is read of the rooms now may be older than this.
+                subscriber.effects.append((_AFTER_ALL, room_id, False))
+            elif room_id in subscriber.rooms:
+                self._unfollow(subscriber, room_id)
+                self._offer(subscriber, None, room_removed(room_id, "removed"), outgoing)
+        self._flush(outgoing)
 
     def close_all(self, reason: CloseReason) -> None:
         """End all streams, and take no more."""

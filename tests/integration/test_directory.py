@@ -9,14 +9,23 @@ from contextlib import asynccontextmanager
 import pytest
 
 from openmeet_bridge.bridge import reconciler as reconciler_module
-from openmeet_bridge.bridge.directory import Directory, Status
-from openmeet_bridge.bridge.ghosts import Ghosts
-from openmeet_bridge.bridge.portals import NotSettled, Portals
-from openmeet_bridge.bridge.reconciler import Reconciler
-from openmeet_bridge.core.directory import Portal, User
+from openmeet_bridge.bridge.directory import Applied, Directory, Status
+from openmeet_bridge.bridge.portals import NotSettled
+from openmeet_bridge.bridge.reconciler import Reconciler, Work
+from openmeet_bridge.core.changes import (
+    Change,
+    DeletePortal,
+    DeleteUser,
+    PutDirect,
+    PutMember,
+    PutPortal,
+    PutUser,
+)
+from openmeet_bridge.core.directory import Member, Portal, User
 from openmeet_bridge.core.errors import InvalidParam, NotFound
 from openmeet_bridge.core.ids import PortalKind, PortalRef, TenantId, UserSlug
 from openmeet_bridge.core.naming import direct_slug
+from openmeet_bridge.core.rules import Rules
 from openmeet_bridge.matrix.errors import (
     HomeserverUnavailable,
     RateLimited,
@@ -33,6 +42,7 @@ from ..support.waiting import eventually
 Done = tuple[str, str]
 HIKERS = PortalRef(LAKE, PortalKind.GROUP, "hikers")
 ANN, BEN = UserSlug("ann"), UserSlug("ben")
+RULES = Rules(spaces=False)
 NO = Refused(403, "M_FORBIDDEN", "Not you.")
 
 
@@ -47,6 +57,9 @@ class Matrix:
         self.begun = 0
         self.at_once = 0
         self.most_at_once = 0
+
+    def doing(self, kind: str) -> Work:
+        return lambda _, slug: self.work(kind, slug)
 
     async def work(self, kind: str, slug: str) -> None:
         self.begun += 1
@@ -64,35 +77,22 @@ class Matrix:
             self.at_once -= 1
 
 
-class NotingGhosts(Ghosts):
-    def __init__(self, matrix: Matrix) -> None:
-        self._matrix = matrix
-
-    async def refresh(self, tenant: TenantId, slug: UserSlug) -> None:
-        await self._matrix.work("user", slug)
-
-
-class NotingPortals(Portals):
-    def __init__(self, matrix: Matrix) -> None:
-        self._matrix = matrix
-
-    async def settle(self, ref: PortalRef) -> None:
-        await self._matrix.work(ref.kind.value, ref.slug)
-
-
 class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.matrix = Matrix()
-        self.gone: list[tuple[str, str]] = []
+        self.gone: list[str] = []
+        self.out: list[tuple[str, str]] = []
         self.reconciler = Reconciler(
-            database, NotingGhosts(self.matrix), NotingPortals(self.matrix)
+            database, {kind: self.matrix.doing(kind) for kind in ("user", *PortalKind)}
         )
         self.directory = Directory(
             database,
             NAMING,
+            lambda _: RULES,
             self.reconciler.wake,
-            lambda tenant, slug: self.gone.append((tenant, slug)),
+            user_gone=self.gone.append,
+            member_gone=lambda mxid, room_id: self.out.append((mxid, room_id)),
         )
 
     @asynccontextmanager
@@ -104,13 +104,19 @@ class World:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def user(self, slug: UserSlug, tenant: TenantId = LAKE, number: int = 1) -> Status:
-        return await self.directory.put_user(User(tenant, slug, number, slug.title(), None))
+    async def user(
+        self, slug: UserSlug, tenant: TenantId = LAKE, number: int = 1, name: str = ""
+    ) -> Status:
+        user = User(tenant, slug, number, name or slug.title(), None)
+        await self.directory.apply(tenant, [PutUser(user)])
+        return await self.directory.status(tenant, "user", slug)
 
     async def group(self, name: str = "Hikers") -> Status:
-        return await self.directory.put_portal(
-            Portal(HIKERS, NAMING.alias(HIKERS), name, "", None, None, public=False, deleted=False)
-        )
+        await self.apply(PutPortal(Portal(HIKERS, NAMING.alias(HIKERS), name)))
+        return await self.status()
+
+    async def apply(self, *changes: Change) -> Applied:
+        return await self.directory.apply(LAKE, changes)
 
     async def status(self, ref: PortalRef = HIKERS) -> Status:
         return await self.directory.status(ref.tenant, ref.kind.value, ref.slug)
@@ -170,33 +176,38 @@ async def test_asking_often_is_asking_once(world: World) -> None:
 async def test_a_users_change_concerns_their_portals(world: World) -> None:
     await world.user(ANN)
     await world.group()
-    await world.directory.put_member(HIKERS, ANN, "owner")
+    await world.apply(PutMember(HIKERS, Member(ANN, "owner")))
     async with world.running():
         await world.state("settled")
-    await world.user(ANN)
+    await world.user(ANN, name="Ann")
+    assert await world.pending() == set()
+    await world.user(ANN, name="Annie")
+    assert await world.pending() == {("user", "ann")}
+    inactive = User(LAKE, ANN, 1, "Annie", None, active=False)
+    await world.apply(PutUser(inactive))
     assert ("group", "hikers") in await world.pending()
 
 
 async def test_who_is_deleted_goes_out_of_everything(world: World) -> None:
     await world.user(ANN)
     await world.group()
-    await world.directory.put_member(HIKERS, ANN, "owner")
+    await world.apply(PutMember(HIKERS, Member(ANN, "owner")))
     async with world.running():
         await world.state("settled")
-    await world.directory.delete_user(LAKE, ANN)
-    assert world.gone == [(LAKE, "ann")]
+    await world.apply(DeleteUser(ANN))
+    assert world.gone == [NAMING.ghost(LAKE, ANN)]
     assert await world.pending() == {("group", "hikers"), ("user", "ann")}
     async with world.database.connection() as connection:
         assert await stored.members(connection, HIKERS) == {}
         assert await stored.user(connection, LAKE, ANN) is None
-    assert (await world.directory.delete_user(LAKE, ANN)).state == "pending"
+    assert (await world.apply(DeleteUser(ANN))).differences == []
 
 
 async def test_a_direct_chat_is_one_whoever_is_named_first(world: World) -> None:
     await world.user(ANN)
     await world.user(BEN, number=2)
-    await world.directory.put_direct(LAKE, ANN, BEN)
-    await world.directory.put_direct(LAKE, BEN, ANN)
+    await world.apply(PutDirect(ANN, BEN))
+    await world.apply(PutDirect(BEN, ANN))
     slug = direct_slug(ANN, BEN)
     assert {one for one in await world.pending() if one[0] == "direct"} == {("direct", slug)}
     async with world.database.connection() as connection:
@@ -207,30 +218,29 @@ async def test_a_direct_chat_is_one_whoever_is_named_first(world: World) -> None
 async def test_what_is_missing_is_named(world: World) -> None:
     await world.user(ANN)
     with pytest.raises(NotFound, match="group"):
-        await world.directory.put_member(HIKERS, ANN, "member")
+        await world.apply(PutMember(HIKERS, Member(ANN)))
     await world.group()
     with pytest.raises(NotFound, match="user"):
-        await world.directory.put_member(HIKERS, BEN, "member")
+        await world.apply(PutMember(HIKERS, Member(BEN)))
     with pytest.raises(NotFound, match="user"):
-        await world.directory.put_direct(LAKE, ANN, BEN)
+        await world.apply(PutDirect(ANN, BEN))
     with pytest.raises(InvalidParam):
-        await world.directory.put_direct(LAKE, ANN, ANN)
+        await world.apply(PutDirect(ANN, ANN))
     with pytest.raises(NotFound):
         await world.directory.status(LAKE, "meetup", "walk")
-    await world.directory.delete_portal(HIKERS)
+    await world.apply(DeletePortal(HIKERS))
     with pytest.raises(NotFound, match="group"):
-        await world.directory.put_member(HIKERS, ANN, "member")
+        await world.apply(PutMember(HIKERS, Member(ANN)))
 
 
 async def test_users_and_statuses_are_of_their_tenant(world: World) -> None:
     await world.user(ANN, SEA)
     await world.group()
     with pytest.raises(NotFound):
-        await world.directory.put_member(HIKERS, ANN, "member")
+        await world.apply(PutMember(HIKERS, Member(ANN)))
     with pytest.raises(NotFound):
         await world.directory.status(SEA, "group", "hikers")
-    with pytest.raises(NotFound):
-        await world.directory.delete_user(LAKE, ANN)
+    assert (await world.apply(DeleteUser(ANN))).differences == []
     async with world.database.connection() as connection:
         assert await stored.user(connection, SEA, ANN) is not None
 
@@ -250,7 +260,7 @@ async def test_a_number_moves_to_the_user_who_has_it_now(world: World) -> None:
 
 async def test_what_is_made_again_is_marked_as_reborn(world: World) -> None:
     await world.group()
-    await world.directory.delete_portal(HIKERS)
+    await world.apply(DeletePortal(HIKERS))
     await world.group()
     async with world.database.connection() as connection:
         portal = await stored.portal(connection, HIKERS)

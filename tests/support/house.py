@@ -67,9 +67,7 @@ class House:
     ) -> RoomId:
         """Write a portal, make its room, and let people come in."""
         ref = PortalRef(tenant, kind, slug)
-        portal = Portal(
-            ref, NAMING.alias(ref), "Hikers", "Up!", None, None, public=False, deleted=False
-        )
+        portal = Portal(ref, NAMING.alias(ref), "Hikers", "Up!")
         async with self.database.transaction() as connection:
             await directory.put_portal(connection, portal)
         mark = {"tenant": tenant, "kind": kind.value, "slug": slug}

@@ -18,6 +18,7 @@ from openmeet_bridge.bridge.portals import Portals
 from openmeet_bridge.core.events import CREATE, PORTAL_KEY
 from openmeet_bridge.core.ids import PortalKind, PortalRef
 from openmeet_bridge.core.naming import Naming
+from openmeet_bridge.core.rules import Rules
 from openmeet_bridge.demo.synapse import SynapseProcess
 from openmeet_bridge.storage.database import Database
 
@@ -391,7 +392,10 @@ async def test_the_alias_is_the_lock(world: World) -> None:
     before = set(await world.homeserver.joined_rooms(world.bot))
     database = Database(world.settings.database_url)
     ghosts = Ghosts(database, world.homeserver, NAMING)
-    rivals = [Portals(database, world.homeserver, ghosts, NAMING, "12") for _ in range(3)]
+    rivals = [
+        Portals(database, world.homeserver, ghosts, NAMING, lambda _: Rules(), "12")
+        for _ in range(3)
+    ]
     try:
         await world.here.do("PUT", f"/groups/{slug}", {"name": "Race"})
         await world.here.do("PUT", f"/groups/{slug}/members/{alice.slug}", {"role": "member"})

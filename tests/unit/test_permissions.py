@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openmeet_bridge.core.ids import Mxid
-from openmeet_bridge.core.permissions import power_levels, role_level
+from openmeet_bridge.core.permissions import power_levels
 
 ANN = Mxid("@ann:test")
 
@@ -29,10 +29,3 @@ def test_a_type_of_its_own_decides_before_the_default() -> None:
 
 def test_old_rooms_have_levels_as_text() -> None:
     assert power_levels(b'{"users": {"@ann:test": "50"}}').level(ANN) == 50
-
-
-@pytest.mark.parametrize(
-    ("role", "level"), [("owner", 90), ("moderator", 50), ("member", 0), ("?", 0)]
-)
-def test_roles_have_levels(role: str, level: int) -> None:
-    assert role_level(role) == level
