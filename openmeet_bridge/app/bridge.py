@@ -59,6 +59,8 @@ class Bridge:
         async with database.connection() as connection:
             head = await event_log.head(connection)
         services = Services(self._config, self._registration, database, http, head)
+        for tenant in self._config.tenants:
+            await services.directory.name_ghosts(tenant.id)
         supervisor = Supervisor()
         ending.push_async_callback(supervisor.stop)
         ending.push_async_callback(services.delivery.stop)

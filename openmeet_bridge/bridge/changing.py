@@ -24,7 +24,7 @@ from ..core.changes import (
     RenameUser,
     ReplaceMembers,
 )
-from ..core.directory import Member, Portal, User, shown_name
+from ..core.directory import NAMELESS, Member, Portal, User, shown_name
 from ..core.errors import Conflict, InvalidParam, NotFound
 from ..core.ids import Mxid, PortalKind, PortalRef, RoomId, TenantId, UserSlug
 from ..core.naming import Naming, direct_pair, direct_slug
@@ -115,8 +115,26 @@ class Changing:
         self._note(USER, wanted.slug, what, fields=unlike)
         if present is None or present.active != wanted.active:
             await self._want_portals_of(wanted.slug)
+        if "name" in unlike:
+            await self._name_directs(wanted.slug)
         if not wanted.active:
             await self._end_user(mxid, wanted.slug)
+
+    async def _name_directs(self, slug: UserSlug) -> None:
+        """Let direct chats be named after their two people as they are called now."""
+        for ref in await directory.portals_of(self._connection, self._tenant, slug):
+            present = await directory.portal(self._connection, ref)
+            if ref.kind is PortalKind.DIRECT and present is not None and not present.deleted:
+                await self._put_portal(
+                    PutPortal(replace(present, name=await self._direct_name(ref)))
+                )
+
+    async def _direct_name(self, ref: PortalRef) -> str:
+        pair = [
+            await directory.user(self._connection, self._tenant, slug)
+            for slug in direct_pair(ref.slug)
+        ]
+        return " & ".join(NAMELESS if user is None else user.name for user in pair)
 
     async def _name_ghost(self, user: User) -> Mxid:
         """Return a user's Matrix id: that of the ghost, OpenMeet's own, or one made of the slug."""
@@ -285,13 +303,14 @@ class Changing:
             raise InvalidParam(
                 "A direct chat needs two users.", fields={"path.second": "is the first user"}
             )
-        people = [await self._user(slug) for slug in (first, second)]
+        for slug in (first, second):
+            await self._user(slug)
         ref = PortalRef(self._tenant, PortalKind.DIRECT, direct_slug(first, second))
+        name = await self._direct_name(ref)
         present = await directory.portal(self._connection, ref)
         if present is None or present.deleted:
             if await directory.is_blocked(self._connection, self._tenant, first, second):
                 raise Conflict("One of the two users blocks the other.")
-            name = " & ".join(user.name for user in people)
             await self._put_portal(PutPortal(Portal(ref, self._naming.alias(ref), name)))
         self._want(ref.kind.value, ref.slug, different=False)
         members = await directory.all_members(self._connection, ref)
