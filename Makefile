@@ -2,7 +2,7 @@
 #
 #   make demo                 a whole small world on this machine; Ctrl-C stops it
 #   make demo DEMO_ARGS=...   with options, as `openmeet-bridge demo --help` lists them
-#   make test                 every test; TEST_ARGS=... is handed to pytest
+#   make test                 every test; TEST_ARGS=... is handed to pytest, TEST_WORKERS=2 at once
 #   make lint types layers    what CI checks besides the tests
 #   make bench                the benchmarks; BENCH_ARGS=... is handed to them
 #   make screenshot           take the pictures of the page in docs/images again
@@ -25,6 +25,7 @@ WEB_TOOLS := $(VENV)/web
 TSC := $(WEB_TOOLS)/node_modules/typescript/bin/tsc
 DEMO_ARGS ?=
 TEST_ARGS ?=
+TEST_WORKERS ?= 2
 BENCH_ARGS ?=
 UPGRADE ?=
 
@@ -34,7 +35,7 @@ demo: env-demo
 	@$(BIN)/openmeet-bridge demo $(DEMO_ARGS)
 
 test: env-dev chromium
-	$(BIN)/pytest $(TEST_ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 lint: env-dev
 	$(BIN)/ruff check .
