@@ -12,10 +12,16 @@ import click
 
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
-from . import delivery, latency, machine, transactions
+from . import delivery, latency, machine, provisioning, transactions
 from .report import Report
 
-BENCHMARKS = {"transactions": transactions.run, "latency": latency.run, "delivery": delivery.run}
+BENCHMARKS = {
+    "transactions": transactions.run,
+    "latency": latency.run,
+    "delivery": delivery.run,
+    "provisioning": provisioning.run,
+}
+_NEED_SYNAPSE = frozenset({"latency", "provisioning"})
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,10 +39,11 @@ BENCHMARKS = {"transactions": transactions.run, "latency": latency.run, "deliver
     help="Write the figures to this file too.",
 )
 def main(only: tuple[str, ...], quick: bool, json_file: Path | None) -> None:
-    """Measure the bridge: acknowledgement of transactions, latency, cost of a delivery.
+    """Measure the bridge: transactions, latency, cost of a delivery, making users and rooms.
 
-    Starts a PostgreSQL of its own (fsync on), bridges in processes of their own and, for the
-    latency, a Synapse. Takes about two minutes; leave the machine alone meanwhile.
+    Starts a PostgreSQL of its own (fsync on), bridges in processes of their own and, for some, a
+    Synapse. Takes about half an hour, nearly all of it for the provisioning; leave the machine
+    alone meanwhile.
     """
     described = machine.describe()
     for name, value in described.items():
@@ -46,8 +53,8 @@ def main(only: tuple[str, ...], quick: bool, json_file: Path | None) -> None:
         home = Path(folder)
         with EmbeddedPostgres(home / "database") as postgres:
             for name in only or tuple(BENCHMARKS):
-                if name == "latency" and importlib.util.find_spec("synapse") is None:
-                    click.echo("\nlatency: left out, Synapse is not installed (extra demo)")
+                if name in _NEED_SYNAPSE and importlib.util.find_spec("synapse") is None:
+                    click.echo(f"\n{name}: left out, Synapse is not installed (extra demo)")
                     continue
                 click.echo(f"\n== {name}", err=True)
                 found[name] = BENCHMARKS[name](home / name, postgres, quick=quick)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ class House:
         pid: Of the bridge.
         homeserver: Its listener for transactions.
         public: Its public listener.
+        operations: Its listener for operators.
         dsn: Its database.
         hs_token: What a homeserver shows.
     """
@@ -47,6 +48,7 @@ class House:
     pid: int
     homeserver: Address
     public: Address
+    operations: Address
     dsn: str
     hs_token: str
 
@@ -84,16 +86,23 @@ def plan(home: Path) -> Plan:
 
 @contextmanager
 def running(
-    agreed: Plan, postgres: EmbeddedPostgres, homeserver_url: str | None = None
+    agreed: Plan,
+    postgres: EmbeddedPostgres,
+    homeserver_url: str | None = None,
+    *,
+    dsn: str | None = None,
+    settings: Mapping[str, Any] = {},
 ) -> Iterator[House]:
-    """Run a bridge on a fresh database for the length of the block.
+    """Run a bridge for the length of the block.
 
     Args:
         agreed: The registration.
         postgres: A running server.
         homeserver_url: Its Synapse; None for none: then it has only what is pushed to it.
+        dsn: Its database; a fresh one where there is none.
+        settings: Further blocks of its configuration.
     """
-    dsn = _database(postgres)
+    dsn = dsn or _database(postgres)
     public, operations = (Address(_HOST, free_port()) for _ in range(2))
     values: dict[str, Any] = {
         "homeserver": {
@@ -116,13 +125,15 @@ def running(
             }
         ],
         "logging": {"level": "error"},
+        **settings,
     }
     file = agreed.home / "config.yaml"
     file.write_text(json.dumps(values))
     process = _start(file, agreed.home / "bridge.log")
     try:
         _wait_until_alive(process, operations, agreed.home / "bridge.log")
-        yield House(process.pid, agreed.listen, public, dsn, agreed.registration.hs_token)
+        token = agreed.registration.hs_token
+        yield House(process.pid, agreed.listen, public, operations, dsn, token)
     finally:
         _stop(process)
 

@@ -59,12 +59,59 @@ JOBS_WAITING = Gauge(
     "openmeet_bridge_jobs_waiting", "Jobs that wait (pending) or were given up (failed).", ["state"]
 )
 JOBS = Counter("openmeet_bridge_jobs_total", "Jobs that were run, by outcome.", ["outcome"])
+WEBHOOKS = Counter(
+    "openmeet_bridge_webhooks_total",
+    "Attempts to tell OpenMeet something, by type of event and outcome.",
+    ["type", "outcome"],
+)
+WEBHOOKS_DROPPED = Counter(
+    "openmeet_bridge_webhooks_dropped_total",
+    "Messages that OpenMeet was not told of, because too many waited.",
+)
+WEBHOOKS_WAITING = Gauge(
+    "openmeet_bridge_webhooks_waiting",
+    "Webhooks that wait (pending) or were given up (failed).",
+    ["state"],
+)
+WEBHOOKS_OLDEST = Gauge(
+    "openmeet_bridge_webhooks_oldest_seconds", "Age of the oldest event that OpenMeet must be told."
+)
+SWEEPS = Counter(
+    "openmeet_bridge_sweeps_total",
+    "Times that everything was compared with the directory, whether or not anything happened.",
+)
+DRIFT_FOUND = Counter(
+    "openmeet_bridge_drift_found_total",
+    "What such a sweep found to differ, by kind; no call and no event had told.",
+    ["kind"],
+)
+PICTURES = Counter(
+    "openmeet_bridge_pictures_total",
+    "Looks at pictures on OpenMeet, by outcome (copied, unchanged, problem).",
+    ["outcome"],
+)
+ERASED = Counter("openmeet_bridge_erased_people_total", "People who were erased to the end.")
 REPAIRED = Counter(
     "openmeet_bridge_repaired_entries_total",
     "Entries that the homeserver's push had lost or misplaced and that were repaired.",
 )
 RESTARTS = Counter(
     "openmeet_bridge_task_restarts_total", "Background tasks that failed and went on.", ["task"]
+)
+COMPARISONS = Counter(
+    "openmeet_bridge_comparisons_total",
+    "Comparisons with OpenMeet's database, by extent (full, incremental, single) and outcome.",
+    ["extent", "outcome"],
+)
+COMPARISON_PROBLEMS = Gauge(
+    "openmeet_bridge_comparison_problems",
+    "Rows of OpenMeet's database that could not be used at the last full comparison.",
+    ["tenant"],
+)
+COMPARISON_AGE = Gauge(
+    "openmeet_bridge_comparison_age_seconds",
+    "Time since a tenant was last fully compared with OpenMeet's database.",
+    ["tenant"],
 )
 EPHEMERAL_DROPPED = Counter(
     "openmeet_bridge_ephemeral_dropped_total",

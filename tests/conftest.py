@@ -62,7 +62,8 @@ def bridge_port() -> int:
 @pytest.fixture(scope="session")
 def registration(bridge_port: int) -> Registration:
     """The registration that the session's Synapse has loaded."""
-    return generate(SERVER_NAME, f"http://{HOST}:{bridge_port}")
+    url = f"http://{HOST}:{bridge_port}"
+    return generate(SERVER_NAME, url, adopt=["adopted-[a-z0-9-]+"])
 
 
 @pytest.fixture(scope="session")

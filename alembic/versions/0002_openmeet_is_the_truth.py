@@ -91,6 +91,15 @@ UPGRADE = [
     "COMMENT ON COLUMN portal.applied IS 'what of the directory the room was last given'",
     "COMMENT ON COLUMN portal.problem IS 'what could not be done and does not stop the rest'",
     "COMMENT ON COLUMN portal.announced IS 'OpenMeet was told that the room is ready'",
+    # More of a room's state is kept than before; what the log has of it is added.
+    """
+    INSERT INTO room_state (room_id, type, state_key, sender, sort_key, content)
+    SELECT DISTINCT ON (room_id, type, state_key)
+           room_id, type, state_key, sender, sort_key, content
+    FROM log WHERE type IN ('m.room.create', 'm.room.guest_access') AND state_key IS NOT NULL
+    ORDER BY room_id, type, state_key, sort_key DESC
+    ON CONFLICT DO NOTHING
+    """,
     """
     CREATE TABLE former_room (
         room_id text PRIMARY KEY,
@@ -114,16 +123,24 @@ UPGRADE = [
     )
     """,
     "COMMENT ON COLUMN space.group IS 'slug of the group; empty: the space of the whole tenant'",
+    "CREATE INDEX room_state_parent ON room_state (state_key) WHERE type = 'm.space.parent'",
+    "CREATE INDEX room_state_tombstone ON room_state (room_id) WHERE type = 'm.room.tombstone'",
     """
     ALTER TABLE ghost
         ADD COLUMN avatar_source text,
         ADD COLUMN avatar_mxc text,
         ADD COLUMN directs text,
         ADD COLUMN ignored text,
+        ADD COLUMN openmeet_id bigint,
+        ADD COLUMN claimed_mxid text,
         ADD COLUMN erased_at timestamptz
     """,
     "COMMENT ON COLUMN ghost.avatar_source IS 'picture on OpenMeet of which avatar_mxc was made'",
     "COMMENT ON COLUMN ghost.directs IS 'm.direct as it was set, as canonical JSON'",
+    "UPDATE ghost SET openmeet_id = u.openmeet_id FROM directory_user AS u "
+    "WHERE u.tenant = ghost.tenant AND u.slug = ghost.slug",
+    "COMMENT ON COLUMN ghost.openmeet_id IS 'tells who has a slug again from who has it now'",
+    "COMMENT ON COLUMN ghost.claimed_mxid IS 'OpenMeet has this one, which cannot be the ghost'",
     "COMMENT ON COLUMN ghost.ignored IS 'm.ignored_user_list as it was set, as canonical JSON'",
     """
     CREATE TABLE picture (
@@ -139,9 +156,11 @@ UPGRADE = [
         digest text REFERENCES picture ON DELETE CASCADE,
         etag text,
         problem text,
-        fetched_at timestamptz NOT NULL DEFAULT now()
+        looked_at timestamptz NOT NULL DEFAULT now(),
+        look_again_at timestamptz NOT NULL
     )
     """,
+    "CREATE INDEX picture_source_digest ON picture_source (digest)",
     """
     CREATE TABLE erasure (
         tenant text NOT NULL,
@@ -167,25 +186,36 @@ UPGRADE = [
     """
     CREATE TABLE webhook_event (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        uid uuid NOT NULL DEFAULT gen_random_uuid(),
         tenant text NOT NULL,
         type text NOT NULL,
-        payload bytea NOT NULL,
-        created_at timestamptz NOT NULL DEFAULT now()
+        payload bytea,
+        message text UNIQUE,
+        spread boolean NOT NULL DEFAULT false,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        CHECK ((payload IS NULL) <> (message IS NULL))
     )
     """,
+    "COMMENT ON COLUMN webhook_event.message IS 'entry of the log that is told: never its text'",
+    "COMMENT ON COLUMN webhook_event.spread IS 'the deliveries to endpoints are written'",
+    "CREATE INDEX webhook_event_new ON webhook_event (id) WHERE NOT spread",
+    "CREATE INDEX webhook_event_created ON webhook_event (created_at)",
     """
     CREATE TABLE webhook_delivery (
         event_id bigint NOT NULL REFERENCES webhook_event ON DELETE CASCADE,
+        tenant text NOT NULL,
         endpoint text NOT NULL,
         attempts integer NOT NULL DEFAULT 0,
         due_at timestamptz NOT NULL DEFAULT now(),
-        leased_until timestamptz,
         error text,
         state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'failed')),
+        settled_at timestamptz,
         PRIMARY KEY (event_id, endpoint)
     )
     """,
-    "CREATE INDEX webhook_due ON webhook_delivery (due_at) WHERE state = 'pending'",
+    "CREATE INDEX webhook_due ON webhook_delivery (tenant, endpoint, due_at, event_id) "
+    "WHERE state = 'pending'",
+    "CREATE INDEX webhook_settled ON webhook_delivery (state, settled_at) WHERE state <> 'pending'",
     """
     CREATE TABLE webhook_mark (
         tenant text PRIMARY KEY,
@@ -207,7 +237,10 @@ DOWNGRADE = [
     "DROP TABLE picture_source",
     "DROP TABLE picture",
     "ALTER TABLE ghost DROP COLUMN avatar_source, DROP COLUMN avatar_mxc, DROP COLUMN directs, "
-    "DROP COLUMN ignored, DROP COLUMN erased_at",
+    "DROP COLUMN ignored, DROP COLUMN openmeet_id, DROP COLUMN claimed_mxid, "
+    "DROP COLUMN erased_at",
+    "DROP INDEX room_state_parent",
+    "DROP INDEX room_state_tombstone",
     "DROP TABLE space",
     "ALTER TABLE room_member DROP COLUMN barred",
     "DROP TABLE former_room",

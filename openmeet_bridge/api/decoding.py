@@ -14,6 +14,9 @@ from openmeet_bridge.core.errors import BadRequest, InvalidParam, NotJson, TooLa
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+RAW_BODY = web.RequestKey("raw_body", bytes)
+"""The body, where an authenticator has read it already to check a signature."""
+
 _PLACE = re.compile(r"(?P<reason>.*?)(?: - at (?:`?key`? in )?`(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
@@ -71,6 +74,9 @@ async def read_body(request: web.Request, limit: int) -> bytes:
         TooLarge: The body is, or says it is, longer than ``limit`` bytes.
         NotJson: The body cannot be read, for example because its compression is broken.
     """
+    kept: bytes | None = request.get(RAW_BODY)
+    if kept is not None:
+        return kept
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     body = bytearray()

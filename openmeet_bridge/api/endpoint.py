@@ -39,8 +39,12 @@ from openmeet_bridge.core.errors import BridgeError
 
 __all__ = ["Auth", "Authenticator", "Call", "Endpoint", "Endpoints", "Reply", "register"]
 
-Auth = Literal["user", "service", "stream", "none"]
-"""Who may call: a user's JWT (or cookie), a service key, the same or a ticket, or anybody."""
+Auth = Literal["user", "service", "stream", "signature", "none"]
+"""Who may call.
+
+A user with a JWT (or cookie), a backend with a service key, a user with the same or a ticket, a
+backend that has signed the body, or anybody.
+"""
 
 Authenticator = Callable[[web.Request], Awaitable[Any]]
 """Turns a request into its caller, or raises ``MissingToken``, ``UnknownToken``, ``Forbidden``."""

@@ -25,15 +25,24 @@ from openmeet_bridge.core.errors import (
 
 TITLE = "openmeet-bridge"
 VERSION = "1"
-SURFACES = ("client", "streams", "integration", "docs_page")
+SURFACES = (
+    "client",
+    "streams",
+    "integration",
+    "integration_bulk",
+    "integration_people",
+    "integration_progress",
+    "integration_events",
+    "docs_page",
+)
 """Modules of this package with an ``ENDPOINTS`` table, in the document's order."""
 
 _DESCRIPTION = """\
 Chat rooms of OpenMeet groups, meetups and direct chats, on a Matrix homeserver.
 
-Times are integers in milliseconds since the epoch. Identifiers are opaque. Every error has one \
-shape, `ErrorBody`; unknown fields in a body are refused, unknown fields in an answer are to be \
-ignored."""
+Times are integers in milliseconds since the epoch, but for those of meetups, which OpenMeet \
+writes in RFC 3339. Identifiers are opaque. Every error has one shape, `ErrorBody`; unknown fields \
+in a body are refused, unknown fields in an answer are to be ignored."""
 
 _SECURITY_SCHEMES = {
     "userToken": {
@@ -59,11 +68,18 @@ _SECURITY_SCHEMES = {
         "scheme": "bearer",
         "description": "A service key of the tenant in the path.",
     },
+    "webhookSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "Standard Webhooks, with the `webhook_secret` of the tenant in the path.",
+    },
 }
 _SCHEMES: Mapping[Auth, tuple[str, ...]] = {
     "user": ("userToken", "userCookie"),
     "stream": ("userToken", "userCookie", "streamTicket"),
     "service": ("serviceKey",),
+    "signature": ("webhookSignature",),
     "none": (),
 }
 _TENANT_PARAMETERS = {

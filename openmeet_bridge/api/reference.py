@@ -25,6 +25,7 @@ _CALLERS: Final = {
     "userCookie": "a user's cookie",
     "streamTicket": "a stream ticket",
     "serviceKey": "a service key of the tenant",
+    "webhookSignature": "whoever signs with the tenant's `webhook_secret`",
 }
 
 _HTTP: Final = """\
@@ -36,8 +37,8 @@ OpenAPI 3.1 document: `openmeet-bridge openapi`, or `GET /api/v1/openapi.json` o
   `X-Requested-With: openmeet`.
 * The tenant is named by the token, by the header `X-Tenant-Id`, or by the query `tenantId`. They
   must not contradict one another.
-* Times are integers in milliseconds since the epoch. Ids are opaque; in a path they are percent
-  encoded (`!` as `%21`).
+* Times are integers in milliseconds since the epoch, but for those of meetups, which OpenMeet
+  writes in RFC 3339. Ids are opaque; in a path they are percent encoded (`!` as `%21`).
 * Unknown fields in a body are refused. Ignore unknown fields in an answer: there will be more.
 * Every error has one shape; see [Errors](errors.md). Any request may be answered 500 or 503, which
   is not said again below.
@@ -231,9 +232,10 @@ def _parameters(
         row = next(
             iter(field_rows({"properties": {name: parameter["schema"]}, "required": [name]}))
         )
-        said = ", ".join(filter(None, [row[2], parameter.get("description", "")]))
         optional = "" if parameter.get("required") else "may be left out"
-        yield row[0], parameter["in"], row[1], ", ".join(filter(None, [optional, said]))
+        said = ", ".join(filter(None, [optional, row[2]]))
+        meaning = parameter.get("description", "")
+        yield row[0], parameter["in"], row[1], ": ".join(filter(None, [said, meaning]))
 
 
 def _answer(status: str, answer: Mapping[str, Any]) -> Iterator[str]:

@@ -35,23 +35,31 @@ def type_text(schema: Schema) -> str:
 
 def bounds_text(schema: Schema) -> str:
     """Returns what a value must keep to, besides its type; may be empty."""
+    inner = _inner(schema)
     said = [
-        text.format(str(schema[key]).replace("|", "\\|"))
+        text.format(str(inner[key]).replace("|", "\\|"))
         for key, text in _BOUNDS.items()
-        if key in schema and not (key == "minLength" and schema[key] == 0)
+        if key in inner and not (key == "minLength" and inner[key] == 0)
     ]
-    if schema.get("default") is not None:
-        said.append(f"default `{schema['default']}`")
+    if schema.get("default") not in (None, ""):
+        said.append(f"default `{str(schema['default']).lower()}`")
     return ", ".join(said)
 
 
+def _inner(schema: Schema) -> Schema:
+    """Returns what is meant where it may also be null."""
+    meant = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    return meant[0] if len(meant) == 1 else schema
+
+
 def field_rows(schema: Schema) -> Iterable[tuple[str, str, str]]:
-    """Returns name, type and bounds of an object's fields."""
+    """Returns name, type, bounds and meaning of an object's fields."""
     required = schema.get("required", ())
     for name, field in schema.get("properties", {}).items():
         optional = [] if name in required else ["may be left out"]
-        said = [*optional, *filter(None, [bounds_text(field)])]
-        yield f"`{name}`", type_text(field), ", ".join(said)
+        meaning = field.get("description") or _inner(field).get("description")
+        said = ", ".join([*optional, *filter(None, [bounds_text(field)])])
+        yield f"`{name}`", type_text(field), ": ".join(filter(None, [said, meaning]))
 
 
 def table(heads: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:

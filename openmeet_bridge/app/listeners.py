@@ -7,11 +7,24 @@ from collections.abc import Iterator
 import aiohttp
 from aiohttp import web
 
-from ..api import client, demo, docs_page, integration, middleware, openapi, streams
+from ..api import (
+    client,
+    demo,
+    docs_page,
+    integration,
+    integration_bulk,
+    integration_events,
+    integration_people,
+    integration_progress,
+    middleware,
+    openapi,
+    streams,
+)
 from ..api.endpoint import Endpoints, register
 from ..api.operations import Operations
 from ..api.page import Page
 from ..api.sessions import Sessions
+from ..api.signed_events import SignedEvents
 from ..api.transactions import Transactions
 from ..config import Config
 from ..core.errors import ConfigError
@@ -59,14 +72,24 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
     sessions = _sessions(config, services, tenants, http)
     app = web.Application(client_max_size=config.limits.request_bytes)
     middleware.install(app, allowed_origins=config.web.allowed_origins)
+    limit = config.limits.request_bytes
     authenticators = {
         "user": sessions.user,
         "stream": sessions.stream,
         "service": sessions.service,
+        "signature": SignedEvents(tenants, limit).authenticate,
     }
-    limit = config.limits.request_bytes
     for table, surface in _surfaces(config, services, sessions, tenants):
         register(app, table, authenticators, surface=surface, body_limit=limit)
+    register(
+        app,
+        integration_bulk.ENDPOINTS,
+        authenticators,
+        surface=integration_bulk.IntegrationBulk(
+            services.directory, services.roster, services.snapshots, services.naming
+        ),
+        body_limit=config.limits.snapshot_bytes,
+    )
     if config.web.page:
         app.add_routes(Page().routes())
     return app
@@ -97,7 +120,21 @@ def _surfaces(
             max_per_user=limits.streams_per_user,
         ),
     )
-    yield integration.ENDPOINTS, integration.Integration(services.directory, services.naming)
+    yield integration.ENDPOINTS, integration.Integration(services.directory)
+    yield (
+        integration_people.ENDPOINTS,
+        integration_people.IntegrationPeople(
+            services.directory, services.roster, services.erasures
+        ),
+    )
+    yield (
+        integration_progress.ENDPOINTS,
+        integration_progress.IntegrationProgress(services.progress),
+    )
+    yield (
+        integration_events.ENDPOINTS,
+        integration_events.IntegrationEvents(services.comparison),
+    )
     yield docs_page.ENDPOINTS, docs_page.DocumentationApi(openapi.assemble())
     if config.web.demo_login:
         yield demo.ENDPOINTS, demo.Demo(services.identity, tenants)

@@ -7,29 +7,43 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from ..bridge.changing import USER
+from ..bridge.changing import SPACE, USER
+from ..bridge.comparison import COMPARE
 from ..bridge.delivery import Delivery
 from ..bridge.directory import Directory
+from ..bridge.drift import soon
 from ..bridge.ephemeral import EphemeralEvents
+from ..bridge.erasure import ERASURE, Erasures
 from ..bridge.ghosts import Ghosts
 from ..bridge.identity import Identity
 from ..bridge.ingest import Ingest
 from ..bridge.inquiries import Inquiries
+from ..bridge.merging import Merging
+from ..bridge.pictures import Pictures
 from ..bridge.portals import Portals
+from ..bridge.progress import Progress
 from ..bridge.receipts import Receipts
 from ..bridge.reconciler import Reconciler, Work
 from ..bridge.repair import Repair
+from ..bridge.room_jobs import RoomJobs
+from ..bridge.roster import Roster
 from ..bridge.sending import Limits, Sending
+from ..bridge.snapshots import Snapshots
+from ..bridge.space_views import SpaceViews
+from ..bridge.spaces import Spaces
 from ..bridge.streams import Streams
+from ..bridge.sweep import Look, Sweep
 from ..bridge.timeline import Timeline
 from ..bridge.typing import Typing
+from ..bridge.upgrades import Upgrades
 from ..bridge.vitals import Vitals
 from ..config import Config
 from ..core.errors import BridgeError, Unavailable
-from ..core.ids import PortalKind, PortalRef, RoomId, TenantId, UserSlug
+from ..core.ids import PortalKind, RoomId, TenantId, UserSlug
 from ..core.rules import Rules
 from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
+from ..openmeet.pictures import PictureStore
 from ..storage import event_log
 from ..storage.database import Database
 from ..storage.event_log import Head
@@ -40,7 +54,9 @@ from ..stream.bus import LocalBus
 from ..stream.feed import Feed
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
+from .openmeet import comparison_of, openmeet_database_of
 from .tenants import rules_of
+from .webhooks import webhook_loops
 
 _DELIVERY_PATIENCE = 30.0
 _DEFAULT_RULES = Rules()
@@ -78,11 +94,31 @@ class Services:
             heartbeat=config.stream.heartbeat,
         )
         homeserver = Homeserver(http, config.homeserver.url, registration.as_token)
-        self.ghosts = Ghosts(database, homeserver, self.naming)
-        portals = Portals(
-            database, homeserver, self.ghosts, self.naming, self._rules_of, config.rooms.version
+        self.picture_store = PictureStore(
+            max_bytes=config.pictures.max_bytes,
+            timeout=config.pictures.timeout,
+            allow_private_addresses=config.pictures.allow_private_addresses,
         )
-        self._portals = portals
+        pictures = Pictures(
+            database,
+            homeserver,
+            self.picture_store,
+            self.naming.bot,
+            max_pixels=config.pictures.max_pixels,
+            side=config.pictures.side,
+        )
+        self.pictures = pictures if config.pictures.enabled else None
+        self.ghosts = Ghosts(database, homeserver, self.naming, self.pictures)
+        portals = Portals(
+            database,
+            homeserver,
+            self.ghosts,
+            self.naming,
+            self._rules_of,
+            config.rooms.version,
+            self.pictures.mxc if self.pictures else None,
+        )
+        self.portals = portals
         self.reconciler = Reconciler(database, self._works, config.rooms.jobs_at_once)
         self.directory = Directory(
             database,
@@ -91,7 +127,27 @@ class Services:
             self.reconciler.wake,
             user_gone=lambda mxid: self.hub.close_user(mxid, CloseReason.REMOVED),
             member_gone=self.hub.expel,
+            message_gone=lambda message_id: self.sending.tell(message_id),
         )
+        self.erasures = Erasures(
+            database,
+            homeserver,
+            self.naming,
+            self.directory,
+            self.reconciler.wake,
+            user_gone=lambda mxid: self.hub.close_user(mxid, CloseReason.REMOVED),
+        )
+        self.openmeet_database = openmeet_database_of(config)
+        self.comparison = (
+            comparison_of(
+                config, database, self.directory, self.openmeet_database, self.reconciler.wake
+            )
+            if self.openmeet_database
+            else None
+        )
+        self.roster = Roster(database, self._rules_of)
+        self.progress = Progress(database)
+        self.snapshots = Snapshots(database, self.directory, config.openmeet.max_removals)
         self.sending = Sending(database, _sending_limits(config), self._wake_delivery)
         self.delivery = Delivery(
             database,
@@ -101,11 +157,38 @@ class Services:
             failed=self._send_failed,
             unreachable=self._homeserver_away,
         )
-        self.ingest = Ingest(database, self.naming, self._bus.grown, self.sending.confirmed)
+        self.ingest = Ingest(
+            database,
+            self.naming,
+            self._bus.grown,
+            self.sending.confirmed,
+            drifted=soon(self.reconciler.wake),
+        )
+        self._upgrades = Upgrades(database, homeserver, self.ingest, self.naming, self._bus.grown)
+        self._spaces = Spaces(
+            database,
+            homeserver,
+            self.ingest,
+            self.ghosts,
+            self.naming,
+            self._rules_of,
+            self._space_views(config),
+            self.reconciler.wake,
+            config.rooms.version,
+        )
+        self._rooms = RoomJobs(portals, self._upgrades, self._spaces)
+        self.merging = Merging(database, homeserver, self.naming)
+        self.sweep = Sweep(
+            database,
+            self._looks,
+            [tenant.id for tenant in config.tenants],
+            config.rooms.sweep,
+            self.reconciler.wake,
+        )
         self.typing = Typing(database, homeserver, self.hub)
         self.receipts = Receipts(database, homeserver, self.hub)
         self.ephemeral = EphemeralEvents(self.typing, self.receipts)
-        self.inquiries = Inquiries(database, self.naming)
+        self.inquiries = Inquiries(database, self.naming, homeserver, self.reconciler.wake)
         self.repair = Repair(
             database,
             homeserver,
@@ -124,6 +207,7 @@ class Services:
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
         self._vitals = Vitals(database, self.hub)
         self._feed = Feed(log_view.after, self.hub, self._bus)
+        self._webhooks = webhook_loops(config, database, self._bus, self.hub, self.naming.bot)
 
     @property
     def loops(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -133,21 +217,49 @@ class Services:
             "repair": self.repair.run,
             "outbox": self.delivery.run,
             "reconciler": self.reconciler.run,
+            "sweep": self.sweep.run,
             "receipts": self.receipts.run,
             "heartbeat": self.hub.beat,
             "vitals": self._vitals.run,
+            **self._webhooks,
+            **({"comparison": self.comparison.run} if self.comparison else {}),
         }
 
     @property
     def _works(self) -> Mapping[str, Work]:
         portals = {kind.value: self._settle(kind) for kind in PortalKind}
-        return {USER: self._settle_user, **portals}
+        return {
+            USER: self._settle_user,
+            SPACE: self._settle_space,
+            ERASURE: lambda tenant, slug: self.erasures.work(tenant, slug),
+            COMPARE: self._compare,
+            **portals,
+        }
 
     async def _settle_user(self, tenant: TenantId, slug: str) -> None:
         await self.ghosts.refresh(tenant, UserSlug(slug))
 
+    async def _compare(self, tenant: TenantId, subject: str) -> None:
+        # Without OpenMeet's database, what is left of the time when there was one is done.
+        if self.comparison is not None:
+            await self.comparison.compare_subject(tenant, subject)
+
+    async def _settle_space(self, tenant: TenantId, group: str) -> None:
+        await self._spaces.settle(tenant, group)
+
     def _settle(self, kind: PortalKind) -> Work:
-        return lambda tenant, slug: self._portals.settle(PortalRef(tenant, kind, slug))
+        return lambda tenant, slug: self._rooms.settle(kind)(tenant, slug)
+
+    @property
+    def _looks(self) -> Mapping[str, Look]:
+        portals = {kind.value: self._rooms.look(kind) for kind in PortalKind}
+        return {USER: self._look_at_user, SPACE: self._look_at_space, **portals}
+
+    async def _look_at_user(self, tenant: TenantId, slug: str) -> bool:
+        return not await self.ghosts.is_settled(tenant, UserSlug(slug))
+
+    async def _look_at_space(self, tenant: TenantId, group: str) -> bool:
+        return bool(await self._spaces.plan(tenant, group))
 
     @property
     def checks(self) -> Mapping[str, Callable[[], Awaitable[str | None]]]:
@@ -164,6 +276,15 @@ class Services:
 
     async def _check_homeserver(self) -> str | None:
         return None if self.repair.reachable else "the homeserver does not answer"
+
+    def _space_views(self, config: Config) -> SpaceViews:
+        return SpaceViews(
+            self._database,
+            self.naming,
+            self._rules_of,
+            {tenant.id: tenant.name for tenant in config.tenants},
+            self.pictures.mxc if self.pictures else None,
+        )
 
     def _rules_of(self, tenant: TenantId) -> Rules:
         return self._rules.get(tenant, _DEFAULT_RULES)

@@ -14,7 +14,6 @@ import structlog
 from ..config import Config
 from ..core.errors import Unavailable
 from ..matrix import registration as registrations
-from ..storage import migrations
 from ..storage.embedded import EmbeddedPostgres, EmbeddedPostgresError
 from ..telemetry import setup_logging
 from .bridge import Bridge
@@ -60,6 +59,9 @@ async def running(config: Config) -> AsyncIterator[Bridge]:
         ConfigError: The registration, an address or a tenant's keys cannot be used.
         Unavailable: The database does not answer, or lacks migrations.
     """
+    # Not at the top: alembic is half of what there is to load, and most commands need none of it.
+    from ..storage import migrations
+
     registration = registrations.load(config.registration, config.homeserver.server_name)
     async with contextlib.AsyncExitStack() as stack:
         dsn = await _embedded(config.data_dir, stack) if config.embedded else config.database

@@ -11,6 +11,7 @@ from ..core.directory import Visibility
 from ..core.errors import ConfigError
 from ..core.ids import PortalKind, TenantId
 from ..core.rules import Aspect, Exposure, Rules
+from ..core.webhooks import Endpoint
 from ..openmeet.tenants import KeySettings, Tenant, Tenants, service_key_digest
 
 
@@ -27,6 +28,7 @@ def tenants_of(config: Config) -> Tenants:
                 one.name,
                 _keys(one.jwt),
                 tuple(service_key_digest(key) for key in one.service_keys),
+                one.webhook_secret,
             )
             for one in config.tenants
         )
@@ -45,6 +47,15 @@ def _keys(jwt: JwtSection) -> KeySettings:
         tenant_claim_required=jwt.tenant_claim == "required",
         max_lifetime=jwt.max_lifetime,
     )
+
+
+def endpoints_of(config: Config) -> list[Endpoint]:
+    """Return all addresses of OpenMeet that are told what has happened."""
+    return [
+        Endpoint(tenant.id, one.url, one.secret, frozenset(one.events))
+        for tenant in config.tenants
+        for one in tenant.webhooks
+    ]
 
 
 def rules_of(config: Config) -> Mapping[TenantId, Rules]:

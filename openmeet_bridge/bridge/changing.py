@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
+
+import structlog
 
 from ..core.changes import (
     Change,
@@ -29,8 +31,10 @@ from ..core.errors import Conflict, InvalidParam, NotFound
 from ..core.ids import Mxid, PortalKind, PortalRef, RoomId, TenantId, UserSlug
 from ..core.naming import Naming, direct_pair, direct_slug
 from ..core.rules import Place, Rules
-from ..storage import directory, ghosts, jobs, rooms
+from ..storage import directory, ghosts, jobs, outbox, rooms
 from ..storage.database import Connection
+
+log = structlog.get_logger(__name__)
 
 USER = "user"
 """Kind of the job for a ghost; the jobs of portals have the portal's kind."""
@@ -39,6 +43,8 @@ SPACE = "space"
 """Kind of the job for a space; its slug is the group's, or empty for the tenant's own space."""
 
 Job = tuple[str, str]
+
+_NO_ACCOUNT = "The account was ended before this could be sent."
 
 
 class Changing:
@@ -63,6 +69,7 @@ class Changing:
     ) -> None:
         self.differences: list[Difference] = []
         self.users_gone: list[Mxid] = []
+        self.messages_gone: list[int] = []
         self.members_gone: list[tuple[Mxid, RoomId]] = []
         self._connection = connection
         self._tenant = tenant
@@ -70,6 +77,7 @@ class Changing:
         self._rules = rules
         self._bulk = bulk
         self._wanted: dict[Job, bool] = {}
+        self._barred: set[tuple[RoomId, Mxid]] = set()
         self._ways: dict[type[Any], Callable[[Any], Coroutine[Any, Any, None]]] = {
             PutUser: self._put_user,
             DeleteUser: self._delete_user,
@@ -91,9 +99,14 @@ class Changing:
         """Make one change; see :class:`~openmeet_bridge.bridge.directory.Directory`."""
         await self._ways[type(change)](change)
 
-    async def want_jobs(self) -> None:
-        """Write the jobs that the changes ask for: each once."""
-        for (kind, slug), different in self._wanted.items():
+    async def finish(self) -> None:
+        """Take rooms from who is out, and write the jobs that the changes ask for: each once.
+
+        Rows are locked last, and in one order, so that who reads the log never waits for somebody
+        who waits for them.
+        """
+        self.members_gone = await rooms.bar(self._connection, sorted(self._barred))
+        for (kind, slug), different in sorted(self._wanted.items()):
             if different:
                 await jobs.want(self._connection, self._tenant, kind, slug, bulk=self._bulk)
             elif not self._bulk:
@@ -105,6 +118,8 @@ class Changing:
     async def _put_user(self, change: PutUser) -> None:
         wanted = replace(change.user, name=shown_name(change.user.name))
         present = await directory.user(self._connection, self._tenant, wanted.slug)
+        if present is None:
+            await self._part_from_former(wanted)
         mxid = await self._name_ghost(wanted)
         self._want(USER, wanted.slug, different=False)
         if present is not None and _unlike(present, replace(wanted, mxid=present.mxid)) == ():
@@ -116,13 +131,13 @@ class Changing:
         if present is None or present.active != wanted.active:
             await self._want_portals_of(wanted.slug)
         if "name" in unlike:
-            await self._name_directs(wanted.slug)
+            await self._name_directs(await self._portals_of(wanted.slug))
         if not wanted.active:
             await self._end_user(mxid, wanted.slug)
 
-    async def _name_directs(self, slug: UserSlug) -> None:
+    async def _name_directs(self, refs: Iterable[PortalRef]) -> None:
         """Let direct chats be named after their two people as they are called now."""
-        for ref in await directory.portals_of(self._connection, self._tenant, slug):
+        for ref in refs:
             present = await directory.portal(self._connection, ref)
             if ref.kind is PortalKind.DIRECT and present is not None and not present.deleted:
                 await self._put_portal(
@@ -136,20 +151,40 @@ class Changing:
         ]
         return " & ".join(NAMELESS if user is None else user.name for user in pair)
 
+    async def _part_from_former(self, user: User) -> None:
+        """Let a new user not be who had the slug before, and was another person."""
+        former = await ghosts.of_user(self._connection, self._tenant, user.slug)
+        if former is None or former.erased_at is not None:
+            return
+        if None not in (former.openmeet_id, user.openmeet_id) and (
+            former.openmeet_id != user.openmeet_id
+        ):
+            await ghosts.give_up_name(self._connection, self._tenant, user.slug)
+
     async def _name_ghost(self, user: User) -> Mxid:
         """Return a user's Matrix id: that of the ghost, OpenMeet's own, or one made of the slug."""
         made = self._naming.ghost(self._tenant, user.slug)
         ghost = await ghosts.of_user(self._connection, self._tenant, user.slug)
         if ghost is None:
-            adopted = user.mxid if user.mxid and self._naming.is_adoptable(user.mxid) else None
-            mxid = await self._free(adopted or made)
+            mxid = await self._adopted(user) or await self._free(made)
             ghost = await ghosts.ensure(self._connection, mxid, self._tenant, user.slug)
+            if user.mxid is not None and user.mxid != ghost.mxid:
+                log.warning("ghost.not_adopted", mxid=user.mxid, instead=ghost.mxid)
         if ghost.erased_at is not None:
             raise Conflict(
                 f"The user {user.slug!r} was erased; Matrix cannot have the same user again. "
                 "Give the person another slug."
             )
+        claimed = user.mxid if user.mxid != ghost.mxid else None
+        await ghosts.mark_person(self._connection, ghost.mxid, user.openmeet_id, claimed)
         return ghost.mxid
+
+    async def _adopted(self, user: User) -> Mxid | None:
+        """Return the Matrix id that OpenMeet holds for a user, where it can be the ghost's."""
+        if user.mxid is None or not self._naming.is_adoptable(user.mxid, self._tenant):
+            return None
+        taken = await ghosts.of_mxid(self._connection, user.mxid) is not None
+        return None if taken else user.mxid
 
     async def _free(self, mxid: Mxid) -> Mxid:
         """Return a Matrix id that stands for nobody: of who had the slug before, it is taken."""
@@ -164,22 +199,30 @@ class Changing:
         if present is None:
             return
         await self._want_portals_of(change.slug)
+        for blocker in await directory.blockers_of(self._connection, self._tenant, change.slug):
+            self._want(USER, blocker)
         if present.mxid is not None:
             await self._end_user(present.mxid, change.slug)
+        refs = await self._portals_of(change.slug)
         await directory.delete_user(self._connection, self._tenant, change.slug)
         self._note(USER, change.slug, "removed")
+        await self._name_directs(refs)
 
     async def _rename_user(self, change: RenameUser) -> None:
         old, new = change.slug, change.to
         if old == new:
             return
-        await self._user(old)
-        if await directory.user(self._connection, self._tenant, new) is not None:
-            raise Conflict(f"The slug {new!r} belongs to another user.")
-        self._naming.ghost(self._tenant, new)
+        taken = await directory.user(self._connection, self._tenant, new) is not None
+        if taken and await directory.user(self._connection, self._tenant, old) is None:
+            return  # Said again.
+        await self._user(old, "slug")
+        if taken:
+            raise Conflict(f"The slug {new!r} belongs to another user.", fields={"to": "is taken"})
+        self._check_slug(new, "to")
         refs = await directory.portals_of(self._connection, self._tenant, old)
         await ghosts.give_up_name(self._connection, self._tenant, new)
         await directory.rename_user(self._connection, self._tenant, old, new)
+        self._wanted.pop((USER, old), None)
         self._note(USER, new, "renamed", fields=("slug",))
         for ref in refs:
             if ref.kind is PortalKind.DIRECT:
@@ -188,6 +231,9 @@ class Changing:
 
     async def _end_user(self, mxid: Mxid, slug: UserSlug) -> None:
         self.users_gone.append(mxid)
+        self.messages_gone += await outbox.fail_all_of(
+            self._connection, self._tenant, slug, "M_USER_DEACTIVATED", _NO_ACCOUNT
+        )
         for ref in await directory.portals_of(self._connection, self._tenant, slug):
             await self._bar(ref, mxid)
 
@@ -223,15 +269,19 @@ class Changing:
         self._want(ref.kind.value, ref.slug, different=False)
         if present.deleted:
             return
-        for slug in await directory.all_members(self._connection, ref):
-            await self._bar_user(ref, slug)
+        # Also those whom only an operator wants in.
+        for person in await directory.people(self._connection, ref):
+            await self._bar(ref, person.mxid)
         await directory.delete_portal(self._connection, ref)
         self._note(ref.kind.value, ref.slug, "removed")
         self._want_spaces(present)
 
     async def _rename_portal(self, change: RenamePortal) -> None:
-        await self._portal(change.ref)
-        await self._rename(change.ref, change.to)
+        ref, renamed = change.ref, change.ref._replace(slug=change.to)
+        if await self._is_there(renamed) and not await self._is_there(ref):
+            return  # Said again.
+        await self._portal(ref, "slug")
+        await self._rename(ref, change.to)
 
     async def _rename(self, ref: PortalRef, to: str) -> None:
         if to == ref.slug:
@@ -239,11 +289,12 @@ class Changing:
         renamed = PortalRef(ref.tenant, ref.kind, to)
         taken = await directory.portal(self._connection, renamed)
         if taken is not None and not taken.deleted:
-            raise Conflict(f"There is another {ref.kind} {to!r}.")
-        if await rooms.room_of(self._connection, renamed) is not None:
+            raise Conflict(f"There is another {ref.kind} {to!r}.", fields={"to": "is taken"})
+        if await directory.is_occupied(self._connection, renamed):
             raise Conflict(
                 f"The room of a deleted {ref.kind} {to!r} is still being closed: try again soon.",
                 retry_after_ms=2000,
+                fields={"to": "is not free yet"},
             )
         alias = self._naming.alias(renamed)
         former = await directory.release_alias(self._connection, alias)
@@ -260,18 +311,23 @@ class Changing:
     async def _put_member(self, change: PutMember) -> None:
         await self._portal(change.ref)
         await self._user(change.member.user)
-        present = await directory.all_members(self._connection, change.ref)
+        present = await directory.member(self._connection, change.ref, change.member.user)
         self._want(change.ref.kind.value, change.ref.slug, different=False)
-        await self._settle_member(change.ref, present.get(change.member.user), change.member)
+        there = {} if present is None else {present.user: present}
+        await self._settle_members(change.ref, there, [change.member])
 
-    async def _settle_member(self, ref: PortalRef, old: Member | None, new: Member) -> None:
-        if old == new:
-            return
-        await directory.put_member(self._connection, ref, new)
-        unlike = () if old is None else _unlike(old, new)
-        self._note_member(ref, new.user, "added" if old is None else "changed", unlike)
-        if self._rules.standing(ref.kind, new).place is not Place.IN:
-            await self._bar_user(ref, new.user)
+    async def _settle_members(
+        self, ref: PortalRef, there: Mapping[UserSlug, Member], wanted: Iterable[Member]
+    ) -> None:
+        """Write those who are not there yet as they should be."""
+        different = [member for member in wanted if there.get(member.user) != member]
+        await directory.put_members(self._connection, ref, different)
+        for new in different:
+            old = there.get(new.user)
+            unlike = () if old is None else _unlike(old, new)
+            self._note_member(ref, new.user, "added" if old is None else "changed", unlike)
+            if self._rules.standing(ref.kind, new).place is not Place.IN:
+                await self._bar_user(ref, new.user)
 
     async def _delete_member(self, change: DeleteMember) -> None:
         if await directory.portal(self._connection, change.ref) is not None:
@@ -289,22 +345,27 @@ class Changing:
         await self._portal(ref)
         self._want(ref.kind.value, ref.slug, different=False)
         wanted = {member.user: member for member in change.members}
+        await self._check_known(change.members)
         present = await directory.all_members(self._connection, ref)
-        for slug in present.keys() - wanted.keys():
+        for slug in sorted(present.keys() - wanted.keys()):
             await self._remove_member(ref, slug)
-        for slug, member in wanted.items():
-            if present.get(slug) != member:
-                await self._user(slug)
-                await self._settle_member(ref, present.get(slug), member)
+        await self._settle_members(ref, present, wanted.values())
+
+    async def _check_known(self, members: Sequence[Member]) -> None:
+        slugs = [member.user for member in members]
+        known = await directory.known_users(self._connection, self._tenant, slugs)
+        for number, slug in enumerate(slugs):
+            if slug not in known:
+                raise _unknown_user(slug, f"members[{number}].user")
 
     async def _put_direct(self, change: PutDirect) -> None:
         first, second = change.first, change.second
         if first == second:
             raise InvalidParam(
-                "A direct chat needs two users.", fields={"path.second": "is the first user"}
+                "A direct chat needs two users.", fields={"second": "is the first user"}
             )
-        for slug in (first, second):
-            await self._user(slug)
+        await self._user(first, "first")
+        await self._user(second, "second")
         ref = PortalRef(self._tenant, PortalKind.DIRECT, direct_slug(first, second))
         name = await self._direct_name(ref)
         present = await directory.portal(self._connection, ref)
@@ -314,16 +375,15 @@ class Changing:
             await self._put_portal(PutPortal(Portal(ref, self._naming.alias(ref), name)))
         self._want(ref.kind.value, ref.slug, different=False)
         members = await directory.all_members(self._connection, ref)
-        for slug in (first, second):
-            await self._settle_member(ref, members.get(slug), Member(slug))
+        await self._settle_members(ref, members, [Member(first), Member(second)])
 
     # Blocks and overrides
 
     async def _put_block(self, change: PutBlock) -> None:
-        await self._user(change.blocker)
-        await self._user(change.blocked)
+        await self._user(change.blocker, "blocker")
+        await self._user(change.blocked, "blocked")
         if change.blocker == change.blocked:
-            raise InvalidParam("Nobody blocks themselves.", fields={"path.blocked": "is the user"})
+            raise InvalidParam("Nobody blocks themselves.", fields={"blocked": "is the user"})
         if await directory.put_block(
             self._connection, self._tenant, change.blocker, change.blocked
         ):
@@ -372,9 +432,10 @@ class Changing:
             await self._bar(ref, user.mxid)
 
     async def _bar(self, ref: PortalRef, mxid: Mxid) -> None:
-        room_id = await rooms.bar(self._connection, ref, mxid)
+        # The room, not the portal: a later change may give the portal another name.
+        room_id = await rooms.room_of(self._connection, ref)
         if room_id is not None:
-            self.members_gone.append((mxid, room_id))
+            self._barred.add((room_id, mxid))
 
     def _note(self, kind: str, slug: str, what: str, *, fields: tuple[str, ...] = ()) -> None:
         self.differences.append(Difference(kind, slug, what, fields=fields))
@@ -401,17 +462,41 @@ class Changing:
         for ref in await directory.portals_of(self._connection, self._tenant, slug):
             self._want(ref.kind.value, ref.slug)
 
-    async def _user(self, slug: UserSlug) -> User:
+    def _check_slug(self, slug: UserSlug, field: str) -> None:
+        try:
+            self._naming.ghost(self._tenant, slug)
+        except InvalidParam as error:
+            error.fields = {field: "; ".join(error.fields.values())}
+            raise
+
+    async def _portals_of(self, slug: UserSlug) -> list[PortalRef]:
+        return await directory.portals_of(self._connection, self._tenant, slug)
+
+    async def _user(self, slug: UserSlug, field: str = "user") -> User:
         user = await directory.user(self._connection, self._tenant, slug)
         if user is None:
-            raise NotFound(f"No user {slug!r} is known in this tenant: PUT the user first.")
+            raise _unknown_user(slug, field)
         return user
 
-    async def _portal(self, ref: PortalRef) -> Portal:
+    async def _portal(self, ref: PortalRef, field: str = "slug") -> Portal:
         portal = await directory.portal(self._connection, ref)
         if portal is None or portal.deleted:
-            raise NotFound(f"No {ref.kind} {ref.slug!r} is known: PUT the {ref.kind} first.")
+            raise NotFound(
+                f"No {ref.kind} {ref.slug!r} is known: PUT the {ref.kind} first.",
+                fields={field: "is not known"},
+            )
         return portal
+
+    async def _is_there(self, ref: PortalRef) -> bool:
+        portal = await directory.portal(self._connection, ref)
+        return portal is not None and not portal.deleted
+
+
+def _unknown_user(slug: UserSlug, field: str) -> NotFound:
+    return NotFound(
+        f"No user {slug!r} is known in this tenant: PUT the user first.",
+        fields={field: "is not known"},
+    )
 
 
 def _unlike(one: object, other: object) -> tuple[str, ...]:

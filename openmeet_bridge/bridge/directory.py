@@ -8,28 +8,40 @@ before the homeserver knows.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ..core.changes import Change, Difference
-from ..core.errors import Conflict, NotFound
-from ..core.ids import Mxid, PortalKind, PortalRef, RoomId, TenantId
+from ..core.errors import BridgeError, Conflict, NotFound
+from ..core.ids import Mxid, RoomId, TenantId
 from ..core.naming import Naming
 from ..core.rules import Rules
-from ..storage import directory, ghosts, jobs, rooms
+from ..storage import directory, following, ghosts, jobs
 from ..storage.database import Connection, Database
 from ..storage.directory import Head
-from ..storage.jobs import JobStatus
-from .changing import USER, Changing
+from .changing import Changing
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How far Matrix follows the directory for one thing."""
+    """How far Matrix follows the directory for one thing.
+
+    Attributes:
+        state: ``settled``, ``pending`` or ``failed``.
+        attempts: How often it was tried since something changed.
+        error: What went wrong at the last attempt.
+        room_id: Of a portal.
+        alias: Of a portal.
+        problem: What could not be done and does not stop the rest.
+        mxid: Of a user.
+    """
 
     state: str
     attempts: int
     error: str | None
     room_id: RoomId | None
+    alias: str | None = None
+    problem: str | None = None
+    mxid: Mxid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class _Ending:
     """What must end at once when a transaction has been committed."""
 
     users: list[Mxid] = field(default_factory=list)
+    messages: list[int] = field(default_factory=list)
     memberships: list[tuple[Mxid, RoomId]] = field(default_factory=list)
 
 
@@ -67,6 +80,7 @@ class Directory:
         wake: Called after each change: there are jobs.
         user_gone: Called with a ghost whose user was deleted or deactivated: its streams end.
         member_gone: Called with a ghost and a room that it is out of: its streams leave the room.
+        message_gone: Called with the id of a message that was given up with its user.
     """
 
     def __init__(
@@ -77,6 +91,7 @@ class Directory:
         wake: Callable[[], None],
         user_gone: Callable[[Mxid], None],
         member_gone: Callable[[Mxid, RoomId], None],
+        message_gone: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._naming = naming
@@ -84,6 +99,7 @@ class Directory:
         self._wake = wake
         self._user_gone = user_gone
         self._member_gone = member_gone
+        self._message_gone = message_gone
 
     async def apply(
         self,
@@ -93,6 +109,7 @@ class Directory:
         dry_run: bool = False,
         if_revision: int | None = None,
         bulk: bool = False,
+        unless_suspended: bool = False,
     ) -> Applied:
         """Make changes, all or none, in their order.
 
@@ -102,9 +119,11 @@ class Directory:
             dry_run: Only tell what would change.
             if_revision: Only if the directory is still at this revision.
             bulk: Let jobs of single changes go before these.
+            unless_suspended: Not while the tenant is deprovisioned.
 
         Raises:
-            Conflict: The directory has another revision, or a new name is taken.
+            Conflict: The directory has another revision, a new name is taken, or the tenant is
+                suspended.
             NotFound: A change names something that is not there.
             InvalidParam: A name cannot be a Matrix name.
             Unavailable: The database is away; nothing was changed.
@@ -112,7 +131,8 @@ class Directory:
         ending = _Ending()
         try:
             async with self._database.transaction() as connection:
-                applied = await self._apply(connection, tenant, changes, if_revision, bulk, ending)
+                head = await self._locked(connection, tenant, if_revision, unless_suspended)
+                applied = await self._apply(connection, tenant, changes, head, bulk, ending)
                 if dry_run:
                     raise _DryRun
         except _DryRun:
@@ -121,26 +141,45 @@ class Directory:
         self._wake()
         return applied
 
-    async def _apply(
+    async def _locked(
         self,
         connection: Connection,
         tenant: TenantId,
-        changes: Sequence[Change],
         if_revision: int | None,
-        bulk: bool,
-        ending: _Ending,
-    ) -> Applied:
+        unless_suspended: bool,
+    ) -> Head:
         head = await directory.lock(connection, tenant)
         if if_revision is not None and head.revision != if_revision:
             raise Conflict(
                 f"The directory is at revision {head.revision}, not at {if_revision}: "
                 "something changed in between. Look again, then repeat."
             )
+        if unless_suspended and head.suspended:
+            raise Conflict(
+                "The tenant is deprovisioned and takes no changes, until an operator provisions "
+                "it again (openmeet-bridge provision)."
+            )
+        return head
+
+    async def _apply(
+        self,
+        connection: Connection,
+        tenant: TenantId,
+        changes: Sequence[Change],
+        head: Head,
+        bulk: bool,
+        ending: _Ending,
+    ) -> Applied:
         changing = Changing(connection, tenant, self._naming, self._rules(tenant), bulk=bulk)
-        for change in changes:
-            await changing.make(change)
-        await changing.want_jobs()
+        for position, change in enumerate(changes):
+            try:
+                await changing.make(change)
+            except BridgeError as error:
+                error.position = position
+                raise
+        await changing.finish()
         ending.users = changing.users_gone
+        ending.messages = changing.messages_gone
         ending.memberships = changing.members_gone
         revision = head.revision
         if changing.differences:
@@ -150,6 +189,8 @@ class Directory:
     def _end(self, ending: _Ending) -> None:
         for mxid in ending.users:
             self._user_gone(mxid)
+        for message_id in ending.messages:
+            self._message_gone(message_id)
         for mxid, room_id in ending.memberships:
             self._member_gone(mxid, room_id)
 
@@ -165,14 +206,10 @@ class Directory:
             NotFound: Nothing of this name was ever written.
         """
         async with self._database.connection() as connection:
-            job = await jobs.status(connection, tenant, kind, slug)
-            room_id = None
-            if kind != USER:
-                ref = PortalRef(tenant, PortalKind(kind), slug)
-                room_id = await rooms.room_of(connection, ref)
-        if job is None:
+            found = await following.of(connection, tenant, kind, slug)
+        if found is None:
             raise NotFound(f"No {kind} {slug!r} is known in this tenant.")
-        return Status(_state(job), job.attempts, job.error, room_id)
+        return Status(**asdict(found))
 
     async def ask_again(self, tenant: TenantId, kind: str, slug: str) -> None:
         """Ask for the job of a user or a portal, also where all seems to be done."""
@@ -185,9 +222,3 @@ class Directory:
         async with self._database.transaction() as connection:
             for slug in await ghosts.nameless(connection, tenant):
                 await ghosts.ensure(connection, self._naming.ghost(tenant, slug), tenant, slug)
-
-
-def _state(job: JobStatus) -> str:
-    if job.permanent:
-        return "failed"
-    return "settled" if job.done >= job.wanted else "pending"

@@ -25,11 +25,12 @@ from ..core.events import (
 from ..core.ids import EventId, PortalKind, PortalRef, Position, RoomId, TenantId
 from ..core.naming import Naming
 from ..core.placing import place
-from ..storage import event_log, outbox, quarantine, read_marks, rooms
+from ..storage import directory, event_log, outbox, quarantine, read_marks, rooms
 from ..storage.database import UNKEEPABLE, Connection, Database
 from ..storage.event_log import Found, Row
 from ..storage.read_marks import ReadMark
 from ..telemetry import INGESTED, QUARANTINED
+from .drift import Drift
 from .memberships import Memberships
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class Ingest:
         naming: Tells the bot, whose rooms are portals.
         grown: Called after each commit with the new end of the log.
         confirmed: Called after each commit with the sends whose echo came in.
+        drifted: Called after each commit that wanted jobs, because somebody changed a room.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class Ingest:
         naming: Naming,
         grown: Callable[[Position], None],
         confirmed: Callable[[Confirmed], None],
+        drifted: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = database
         self._naming = naming
         self._grown = grown
         self._confirmed = confirmed
+        self._drifted = drifted
 
     async def push(
         self, txn_id: str, events: Sequence[Event], bad: Sequence[tuple[bytes, str]]
@@ -157,6 +161,8 @@ class Ingest:
             self._confirmed(batch.confirmed)
         if batch.position > batch.began:
             self._grown(batch.position)
+        if batch.drifted:
+            self._drifted()
 
 
 class _Batch:
@@ -170,8 +176,10 @@ class _Batch:
         self.rows: list[Row] = []
         self.moves: list[tuple[EventId, Position, int]] = []
         self.confirmed: Confirmed = []
+        self.drifted = False
         self._connection = connection
         self._naming = naming
+        self._drift = Drift(naming.bot)
         self._found: dict[EventId, Found] = {}
         self._members = Memberships()
         self._state: dict[tuple[RoomId, str, str], rooms.State] = {}
@@ -204,6 +212,8 @@ class _Batch:
             mark = portal_mark(event)
             if mark and mark.kind in PortalKind.__members__.values():
                 ref = PortalRef(TenantId(mark.tenant), PortalKind(mark.kind), mark.slug)
+                # The portal may have got another name while its room was made.
+                ref = await directory.heir(self._connection, ref, self._naming.alias(ref))
                 if await rooms.bind(self._connection, event.room_id, ref):
                     # What overtook the first event, or outlived it, has waited for this.
                     self.position = await event_log.adopt(
@@ -242,6 +252,7 @@ class _Batch:
         self.moves.append((event.event_id, self.position, key))
         if event.state_key is not None:
             self._moved_state.add((event.room_id, event.type, event.state_key))
+            self._drift.see(event.room_id, event.type, event.state_key, event.sender, 0)
 
     async def commit(self) -> None:
         """Write the rows and everything that follows from them."""
@@ -256,6 +267,7 @@ class _Batch:
             )
         if self.moves:
             await event_log.advance(self._connection, self.position)
+        self.drifted = await self._drift.want_jobs(self._connection)
 
     async def _project(self) -> None:
         if self._redactions:
@@ -286,7 +298,10 @@ class _Batch:
         return self._found[event.event_id].redaction
 
     def _note_state(self, row: Row) -> None:
-        if row.state_key is None or row.type not in KEPT_STATE:
+        if row.state_key is None:
+            return
+        self._drift.see(row.room_id, row.type, row.state_key, row.sender, row.effect)
+        if row.type not in KEPT_STATE:
             return
         key = (row.room_id, row.type, row.state_key)
         present = self._state.get(key)

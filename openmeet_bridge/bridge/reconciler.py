@@ -20,7 +20,7 @@ from ..storage import jobs
 from ..storage.database import Connection, Database
 from ..storage.jobs import Job
 from ..telemetry import JOBS
-from .portals import NotSettled
+from .echo import NotSettled
 
 log = structlog.get_logger(__name__)
 
@@ -93,9 +93,13 @@ class Reconciler:
 
     async def _do(self, job: Job) -> None:
         began = asyncio.get_running_loop().time()
+        work = self._works.get(job.kind)
+        if work is None:
+            await self._give_up(job, "this version of the bridge knows no such kind of job")
+            return
         try:
             async with asyncio.timeout(_LEASE - 10):
-                await self._work(job)
+                await work(job.tenant, job.slug)
         except (HomeserverError, NotSettled, BridgeError, TimeoutError) as error:
             await self._failed(job, error)
         except Exception as error:
@@ -107,8 +111,12 @@ class Reconciler:
             took_ms = round(1000 * (asyncio.get_running_loop().time() - began))
             await self._note(lambda connection: jobs.finish(connection, job, took_ms))
 
-    async def _work(self, job: Job) -> None:
-        await self._works[job.kind](job.tenant, job.slug)
+    async def _give_up(self, job: Job, reason: str) -> None:
+        JOBS.labels("failed").inc()
+        log.error("job.unknown", tenant=job.tenant, kind=job.kind, slug=job.slug)
+        await self._note(
+            lambda connection: jobs.postpone(connection, job, 0, reason, permanent=True)
+        )
 
     async def _failed(self, job: Job, error: Exception) -> None:
         refused = isinstance(error, Refused) and not isinstance(error, TokenRefused)

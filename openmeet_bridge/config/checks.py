@@ -13,12 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from ..core.errors import ConfigError
+from ..core.webhooks import signing_key
 from .model import Config, JwtSection, TenantSection
+from .openmeet import OpenMeetSection, WebhookSection
+from .rules_checks import check_rules
 from .values import Source
 
 LEAST_SECRET_BYTES: Final = 32
 LEAST_RSA_BITS: Final = 2048
 LEAST_SERVICE_KEY: Final = 16
+LEAST_WEBHOOK_SECRET: Final = 24
+_POSTGRES: Final = ("postgresql://", "postgres://")
 _SERVER_NAME: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
@@ -34,15 +39,57 @@ def check(source: Source, config: Config) -> None:
         raise source.error("homeserver.server_name", reason)
     if config.public_url is not None:
         _check_url(source, "public_url", config.public_url)
-    if not config.embedded and not config.database.startswith(("postgresql://", "postgres://")):
+    if not config.embedded and not config.database.startswith(_POSTGRES):
         raise source.error("database", "expected embedded or a postgresql:// address")
     _check_listeners(source, config)
     _check_origins(source, config.web.allowed_origins)
     if config.jwt_default is not None:
         _check_jwt(source, "jwt_default", config.jwt_default)
+    _check_openmeet(source, config.openmeet)
+    check_rules(source, "rules", config.rules)
     for index, tenant in enumerate(config.tenants):
-        _check_jwt(source, f"tenants[{index}].jwt", tenant.jwt)
+        _check_tenant(source, f"tenants[{index}]", tenant)
     _check_service_keys(source, config.tenants)
+
+
+def _check_openmeet(source: Source, openmeet: OpenMeetSection) -> None:
+    if openmeet.database is not None and not openmeet.database.startswith(_POSTGRES):
+        raise source.error("openmeet.database", "expected a postgresql:// address")
+    if openmeet.files_url is not None:
+        _check_url(source, "openmeet.files_url", openmeet.files_url)
+
+
+def _check_tenant(source: Source, path: str, tenant: TenantSection) -> None:
+    _check_jwt(source, f"{path}.jwt", tenant.jwt)
+    if tenant.site_url is not None:
+        _check_url(source, f"{path}.site_url", tenant.site_url)
+    if tenant.webhook_secret is not None:
+        _check_webhook_secret(source, f"{path}.webhook_secret", tenant.webhook_secret)
+    if tenant.rules is not None:
+        check_rules(source, f"{path}.rules", tenant.rules)
+    seen: set[str] = set()
+    for index, endpoint in enumerate(tenant.webhooks):
+        _check_webhook(source, f"{path}.webhooks[{index}]", endpoint, seen)
+
+
+def _check_webhook(source: Source, path: str, endpoint: WebhookSection, seen: set[str]) -> None:
+    _check_url(source, f"{path}.url", endpoint.url)
+    if endpoint.url in seen:
+        raise source.error(f"{path}.url", "listed twice; name all its events in one place")
+    seen.add(endpoint.url)
+    _check_webhook_secret(source, f"{path}.secret", endpoint.secret)
+    if not endpoint.events:
+        raise source.error(f"{path}.events", "name at least one event")
+
+
+def _check_webhook_secret(source: Source, path: str, secret: str) -> None:
+    try:
+        length = len(signing_key(secret))
+    except ValueError as error:
+        raise source.error(path, str(error)) from None
+    if length < LEAST_WEBHOOK_SECRET:
+        reason = f"shorter than {LEAST_WEBHOOK_SECRET} bytes; make one with: "
+        raise source.error(path, f'{reason}echo "whsec_$(openssl rand -base64 32)"')
 
 
 def _check_listeners(source: Source, config: Config) -> None:

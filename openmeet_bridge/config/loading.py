@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -14,22 +13,10 @@ from ..core.errors import ConfigError
 from ..core.yaml_document import parse_yaml
 from .address import Address
 from .checks import check
+from .complaints import complaint
 from .model import Config
-from .tenants import complete_tenants
+from .tenants import complete_tenants, inherit_rules
 from .values import Source, resolve
-
-_COMPLAINT: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
-_MISSING: Final = re.compile(r"Object missing required field `(?P<name>.*)`")
-_WRONG_TYPE: Final = re.compile(r"Expected `(?P<want>[^`]*)`, got `(?P<got>[^`]*)`")
-_WORDS: Final = {
-    "str": "text (put it in quotes)",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "keys with values",
-    "null": "nothing",
-}
 
 
 def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -40,7 +27,7 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
         environment: Variables for ``${NAME}`` and ``TENANTS_B64``; the process' own by default.
 
     Returns:
-        The configuration: paths are absolute, every tenant has a token check.
+        The configuration: paths are absolute, every tenant has a token check and rules.
 
     Raises:
         ConfigError: With file, line, key and what to do.
@@ -60,6 +47,7 @@ def load(path: str | Path, environment: Mapping[str, str] | None = None) -> Conf
     values = resolve(source, Config, document.tree)
     complete_tenants(source, values)
     config = _convert(source, values)
+    config = inherit_rules(config, values)
     config = msgspec.structs.replace(config, data_dir=folder / config.data_dir)
     check(source, config)
     return config
@@ -74,16 +62,4 @@ def _convert(source: Source, values: dict[str, Any]) -> Config:
     try:
         return msgspec.convert(values, Config, dec_hook=decode)
     except msgspec.ValidationError as error:
-        match = _COMPLAINT.fullmatch(str(error))
-        what, path = (match["what"], match["path"] or "") if match else (str(error), "")
-        raise _explain(source, what, path) from None
-
-
-def _explain(source: Source, what: str, path: str) -> ConfigError:
-    if missing := _MISSING.fullmatch(what):
-        key = f"{path}.{missing['name']}" if path else missing["name"]
-        return source.error(key, "is missing")
-    if wrong := _WRONG_TYPE.fullmatch(what):
-        want = " or ".join(_WORDS.get(word, word) for word in wrong["want"].split(" | "))
-        return source.error(path, f"expected {want}, got {_WORDS.get(wrong['got'], wrong['got'])}")
-    return source.error(path, what[:1].lower() + what[1:])
+        raise complaint(source.document, error) from None

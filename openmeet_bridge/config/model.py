@@ -162,7 +162,9 @@ class TenantSection(Section, frozen=True, kw_only=True):
     rules: Annotated[
         RulesSection | None,
         about(
-            "Who is in which room, and how open rooms are, for this tenant.",
+            "Who is in which room, and how open rooms are, for this tenant: only what differs. A "
+            "key that is not named here is taken from the `rules` of all tenants, also inside of "
+            "blocks; a table of roles or a list is taken as a whole.",
             shown="the `rules` of all tenants",
             optional="{meetup_statuses: [confirmed]}",
         ),
@@ -255,6 +257,14 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     outbox_pending: Annotated[int, about("Messages waiting for the homeserver in all.", ge=1)] = (
         100_000
     )
+    webhooks_waiting: Annotated[
+        int,
+        about(
+            "Messages that one webhook endpoint may have waiting; the oldest beyond that are "
+            "dropped. Other events are never dropped.",
+            ge=1,
+        ),
+    ] = 10_000
     timeline_page: Annotated[int, about("Largest page of a timeline, in entries.", ge=1)] = 200
     ticket_lifetime: Annotated[float, duration("How long a single-use stream ticket is good.")] = (
         30.0

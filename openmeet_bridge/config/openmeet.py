@@ -55,8 +55,9 @@ class OpenMeetSection(Section, frozen=True, kw_only=True):
     max_removals: Annotated[
         float,
         Meta(
-            description="A comparison that would remove more than this part of a tenant's users "
-            "or rooms is stopped, and waits for an operator (`openmeet-bridge sync`).",
+            description="A comparison that would remove more than this part of a tenant's users, "
+            "rooms or memberships (and more than five) changes nothing, and waits for an operator "
+            "(`openmeet-bridge sync`).",
             ge=0,
             le=1,
         ),

@@ -1,4 +1,4 @@
-"""The list of tenants: from the file and from ``TENANTS_B64``, each with its token check."""
+"""The tenants: from the file and from ``TENANTS_B64``, each with its token check and rules."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import binascii
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
+from .model import Config
+from .rules import RulesSection
+from .schema import keys
 from .values import Source
 
 VARIABLE: Final = "TENANTS_B64"
@@ -38,6 +42,36 @@ def complete_tenants(source: Source, values: dict[str, Any]) -> None:
                 raise source.error(place, "add a jwt block here, or jwt_default for all tenants")
             tenant["jwt"] = default
     values["tenants"] = listed
+
+
+def inherit_rules(config: Config, values: dict[str, Any]) -> Config:
+    """Lets each tenant's rules say only what is different: the rest is that of ``rules``.
+
+    Key by key, also inside of blocks (``public``, ``accept``); a table of roles or a list
+    replaces the whole of the other.
+
+    Args:
+        config: Converted, so that every value is known to be good where it stands.
+        values: What it was converted from.
+    """
+    tenants = [
+        msgspec.structs.replace(one, rules=_inherited(values, given.get("rules") or {}))
+        for one, given in zip(config.tenants, values["tenants"], strict=True)
+    ]
+    return msgspec.structs.replace(config, tenants=tenants)
+
+
+def _inherited(values: dict[str, Any], own: dict[str, Any]) -> RulesSection:
+    merged = _merged(RulesSection, values.get("rules") or {}, own)
+    return msgspec.convert(merged, RulesSection)
+
+
+def _merged(section: type[Struct], common: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = common | own
+    for key in keys(section):
+        if key.section is not None and key.name in common and key.name in own:
+            merged[key.name] = _merged(key.section, common[key.name], own[key.name])
+    return merged
 
 
 def _add_encoded(source: Source, listed: list[dict[str, Any]], values: dict[str, Any]) -> None:

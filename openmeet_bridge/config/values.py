@@ -6,12 +6,14 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args, get_origin
 
+import msgspec
 from msgspec import Struct
 
 from ..core.errors import ConfigError
 from ..core.yaml_document import YamlDocument
+from .complaints import complaint
 from .schema import Key, keys
 from .units import parse_duration, parse_size
 
@@ -85,6 +87,8 @@ def _value(source: Source, key: Key, raw: Any, path: str) -> Any:
         return None  # "public_url:" with nothing behind it is the same as no such line
     if key.section is not None:
         return resolve(source, key.section, raw, path)
+    if get_origin(key.kind) is dict:
+        return _table(source, key, raw, path)
     if key.item_section is not None and isinstance(raw, list):
         return [
             resolve(source, key.item_section, item, f"{path}[{index}]")
@@ -94,6 +98,21 @@ def _value(source: Source, key: Key, raw: Any, path: str) -> Any:
         return [_text(source, item, f"{path}[{index}]") for index, item in enumerate(raw)]
     value = _text(source, raw, path)
     return _number(source, key, value, path) if isinstance(value, str) and key.unit else value
+
+
+def _table(source: Source, key: Key, raw: Any, path: str) -> dict[str, Any]:
+    """Reads a table whose names the operator chooses, and checks it: only here are they known."""
+    if not isinstance(raw, dict):
+        raise source.error(path, f"expected names with values, not {_kind_of(raw)}")
+    for name, value in raw.items():
+        if not isinstance(name, str):
+            reason = f"expected a name, not {_kind_of(name)}; put it in quotes"
+            raise source.error(join(path, str(name)), reason)
+        try:
+            msgspec.convert(value, get_args(key.kind)[1])
+        except msgspec.ValidationError as error:
+            raise complaint(source.document, error, join(path, name)) from None
+    return raw
 
 
 def _text(source: Source, raw: Any, path: str) -> Any:

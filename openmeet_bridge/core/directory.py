@@ -17,6 +17,9 @@ CONFIRMED = "confirmed"
 BANNED = "banned"
 """A member's status in any portal: out, and kept out by a ban of the room."""
 
+_LONGEST_NAME = 255
+"""Homeservers refuse longer display names; OpenMeet's, of two names, can be twice as long."""
+
 _EMAIL = re.compile(r"\S+@\S+\.\S+")
 
 
@@ -118,6 +121,8 @@ class Snapshot:
 
 
 def shown_name(name: str) -> str:
-    """Return the name under which somebody may be shown: an e-mail address never is."""
+    """Return the name under which somebody may be shown: no e-mail address, and not too long."""
     name = " ".join(name.split())
-    return NAMELESS if not name or _EMAIL.search(name) else name
+    if not name or _EMAIL.search(name):
+        return NAMELESS
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip()}…"

@@ -18,6 +18,9 @@ class BridgeError(Exception):
         status: HTTP status; the class has a default.
         retry_after_ms: When trying again makes sense, in how many milliseconds.
         fields: What is wrong with which field of the request, by its path.
+
+    Attributes:
+        position: Which of several things that were asked for together is refused.
     """
 
     default_errcode: ClassVar[str] = "M_UNKNOWN"
@@ -38,6 +41,7 @@ class BridgeError(Exception):
         self.status = status or self.default_status
         self.retry_after_ms = retry_after_ms
         self.fields = fields or {}
+        self.position: int | None = None
 
 
 class BadRequest(BridgeError):

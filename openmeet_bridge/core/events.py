@@ -13,6 +13,9 @@ MEMBER = "m.room.member"
 REDACTION = "m.room.redaction"
 CREATE = "m.room.create"
 POWER_LEVELS = "m.room.power_levels"
+TOMBSTONE = "m.room.tombstone"
+SPACE_CHILD = "m.space.child"
+SPACE_PARENT = "m.space.parent"
 CLIENT_TXN_KEY = "org.openmeet.txn_id"
 """Key in the content of a message sent through the bridge: the browser's own id of it."""
 
@@ -22,8 +25,12 @@ NUDGE = "org.openmeet.nudge"
 PORTAL_KEY = "org.openmeet.portal"
 """Key in the content of ``m.room.create``: which portal the bot made the room for."""
 
+SPACE_KEY = "org.openmeet.space"
+"""Key in the content of ``m.room.create``: which space the bot made the room to be."""
+
 KEPT_STATE = frozenset(
     {
+        CREATE,
         POWER_LEVELS,
         "m.room.name",
         "m.room.topic",
@@ -32,7 +39,12 @@ KEPT_STATE = frozenset(
         "m.room.join_rules",
         "m.room.history_visibility",
         "m.room.encryption",
-        "m.room.tombstone",
+        "m.room.guest_access",
+        TOMBSTONE,
+        SPACE_CHILD,
+        SPACE_PARENT,
+        "m.bridge",
+        "uk.half-shot.bridge",
     }
 )
 """State that is kept as a room's present state (members have a table of their own)."""

@@ -22,6 +22,7 @@ MAX_ID_BYTES = 255
 _SLUG_ESCAPED = re.compile(rb"[^a-z0-9._-]")
 _TENANT_ESCAPED = re.compile(rb"[^a-z0-9.-]")
 _ESCAPE = re.compile(rb"=([0-9a-f]{2})")
+_ULID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 _DIGEST_CHARACTERS = 40
 
 
@@ -31,8 +32,8 @@ class Naming:
     Args:
         server_name: The homeserver's ``server_name``.
         prefix: Start of every localpart in the appservice's namespace.
-        adopted: Further Matrix ids that the bridge may act as: those which OpenMeet's users
-            had before the bridge.
+        adopted: Patterns of further Matrix ids that the bridge may act as: those which
+            OpenMeet's users had before the bridge.
     """
 
     def __init__(
@@ -78,12 +79,18 @@ class Naming:
         """Return the Matrix user id of a user's ghost (see :meth:`ghost_localpart`)."""
         return Mxid(f"@{self.ghost_localpart(tenant, slug)}{self._tail}")
 
-    def is_adoptable(self, mxid: str) -> bool:
-        """Whether a Matrix id that OpenMeet holds for a user can be that user's ghost."""
+    def is_adoptable(self, mxid: str, tenant: TenantId) -> bool:
+        """Whether a Matrix id that OpenMeet holds for a user can be that user's ghost.
+
+        So can ids that are made as the bridge makes them for the tenant, those made of an
+        OpenMeet ULID (``om_<ulid>``), and those of the further namespaces.
+        """
         if mxid == self.bot or len(mxid) > MAX_ID_BYTES or not mxid.endswith(self._tail):
             return False
         if mxid.startswith(self._head):
-            return self.parse_ghost(mxid) is not None
+            made = self.parse_ghost(mxid)
+            rest = mxid[len(self._head) : -len(self._tail)]
+            return made[0] == tenant if made else _ULID.fullmatch(rest) is not None
         return any(pattern.fullmatch(mxid) for pattern in self._adopted)
 
     def another(self, mxid: Mxid, number: int) -> Mxid:
@@ -114,6 +121,24 @@ class Naming:
     def alias(self, ref: PortalRef) -> str:
         """Return a portal's full alias."""
         return f"#{self.alias_localpart(ref)}{self._tail}"
+
+    def space_alias_localpart(self, tenant: TenantId, group: str) -> str:
+        """Return the localpart of a space's alias; without a group that of the tenant's space.
+
+        ``community`` has no underscore behind it and ``space`` is no kind of portal: neither is
+        ever the alias of one.
+        """
+        head = f"{self.prefix}{_escape(tenant, _TENANT_ESCAPED)}_"
+        if not group:
+            return f"{head}community"
+        head, slug = f"{head}space_", escape_slug(group)
+        if len(head) + len(slug) + len(self._tail) + 1 > MAX_ID_BYTES:
+            slug = "=" + hashlib.sha256(group.encode()).hexdigest()[:_DIGEST_CHARACTERS]
+        return head + slug
+
+    def space_alias(self, tenant: TenantId, group: str) -> str:
+        """Return a space's full alias."""
+        return f"#{self.space_alias_localpart(tenant, group)}{self._tail}"
 
     def _round_trips(self, mxid: str, tenant: TenantId, slug: UserSlug) -> bool:
         # Two spellings of one ghost ("=61" for "a") would be two Matrix users for one person.

@@ -15,7 +15,7 @@ from ..matrix import registration as registrations
 from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
 from ..matrix.transport import Timeouts
-from . import database, homeserver, way_back
+from . import database, homeserver, openmeet, way_back
 from .finding import Finding, Outcome, Report, fail, ok, skip
 from .own_listener import CannotListen, OwnListener
 from .running_bridge import Health, RunningBridge
@@ -58,6 +58,7 @@ async def examine(config: Config, report: Report) -> None:
         health = await bridge.health()
         report(_bridge(config, health))
         await database.examine(config, report, serving=health is not None)
+        await openmeet.examine(config, report)
         if registration is None:
             for check in _BEYOND_REGISTRATION:
                 report(skip(check, "needs the registration"))

@@ -50,6 +50,10 @@ class _JoinedRooms(msgspec.Struct):
     joined_rooms: list[str]
 
 
+class _Uploaded(msgspec.Struct):
+    content_uri: str
+
+
 class _Pong(msgspec.Struct):
     duration_ms: int
 
@@ -196,6 +200,59 @@ class Homeserver:
         answer = await self._decoded(call, _JoinedRooms)
         return [RoomId(room_id) for room_id in answer.joined_rooms]
 
+    async def get_account_data(self, user_id: str, type: str) -> dict[str, Any] | None:
+        """What a user's clients keep at the homeserver under a name ("Client config")."""
+        path = Path.v3.user[user_id].account_data[type]
+        call = Call("get_account_data", Method.GET, path, _acting(user_id))
+        try:
+            return await self._decoded(call, dict[str, Any])
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def set_account_data(self, user_id: str, type: str, content: JsonObject) -> None:
+        """Replaces what a user's clients keep under a name ("Client config")."""
+        path = Path.v3.user[user_id].account_data[type]
+        await self._put("set_account_data", path, content, user_id)
+
+    async def deactivate(self, user_id: str) -> None:
+        """Ends an account for good, with ``erase`` ("Account deactivation").
+
+        Synapse asks no password of an application service for its own users. It lets whoever
+        was not in the room at the time see the user's events no more; the others still do.
+        """
+        path = Path.v3.account.deactivate
+        body = _json({"erase": True})
+        await self._send(Call("deactivate", Method.POST, path, _acting(user_id), body))
+
+    # -- media --------------------------------------------------------------------------------
+
+    async def upload(self, content_type: str, filename: str, data: bytes, user_id: str) -> str:
+        """Uploads a file ("Content repository"); returns its ``mxc://`` address.
+
+        Args:
+            content_type: What it is, for example ``image/png``.
+            filename: As it is offered to who downloads it.
+            data: The file.
+            user_id: Whose it is.
+        """
+        path = PathBuilder("_matrix/media/v3/upload")
+        query = _acting(user_id) | {"filename": filename}
+        call = Call("upload", Method.POST, path, query, data, content_type=content_type)
+        return (await self._decoded(call, _Uploaded)).content_uri
+
+    async def delete_media(self, mxc: str, user_id: str) -> None:
+        """Deletes a file from the homeserver (Synapse's admin API, "Delete local media").
+
+        Raises:
+            Refused: ``M_FORBIDDEN`` when the user is no server admin, ``M_NOT_FOUND`` when there
+                is no such file.
+        """
+        server, _, media_id = mxc.removeprefix("mxc://").partition("/")
+        path = PathBuilder("_synapse/admin/v1/media")[server][media_id]
+        await self._send(Call("delete_media", Method.DELETE, path, _acting(user_id)))
+
     # -- rooms --------------------------------------------------------------------------------
 
     async def create_room(self, user_id: str, body: JsonObject) -> RoomId:
@@ -261,6 +318,21 @@ class Homeserver:
         """Removes somebody for good ("Room membership")."""
         await self._membership("ban", room_id, user_id, _target(target, reason))
 
+    async def unban(self, room_id: str, target: str, user_id: str) -> None:
+        """Lets somebody be invited again who was banned ("Room membership")."""
+        await self._membership("unban", room_id, user_id, {"user_id": target})
+
+    async def set_listed(self, room_id: str, listed: bool, user_id: str) -> None:
+        """Shows a room in the homeserver's public directory, or not ("Listing rooms").
+
+        Raises:
+            Refused: Synapse lists only what its ``room_list_publication_rules`` allow; since 1.126
+                that is nothing by default.
+        """
+        path = Path.v3.directory.list.room[room_id]
+        body = {"visibility": "public" if listed else "private"}
+        await self._put("set_listed", path, body, user_id)
+
     # -- events -------------------------------------------------------------------------------
 
     async def send_event(
@@ -292,6 +364,16 @@ class Homeserver:
         path = Path.v3.rooms[room_id].send[type][txn_id]
         query = _acting(user_id, device_id)
         return await self._event("send_event", path, query, content)
+
+    async def redact(
+        self, room_id: str, event_id: str, txn_id: str, user_id: str, device_id: str | None = None
+    ) -> EventId:
+        """Takes the content of an event away for good ("Redactions").
+
+        Repeated with the same ``txn_id`` it is one redaction, as with :meth:`send_event`.
+        """
+        path = Path.v3.rooms[room_id].redact[event_id][txn_id]
+        return await self._event("redact", path, _acting(user_id, device_id), b"{}")
 
     async def send_state(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -52,7 +53,7 @@ namespaces:
   users:
     - exclusive: true
       regex: {users_regex}
-  aliases:
+{adopted}  aliases:
     - exclusive: true
       regex: {aliases_regex}
   rooms: []
@@ -63,6 +64,13 @@ rate_limited: false
 receive_ephemeral: true
 de.sorunome.msc2409.push_ephemeral: true
 protocols: []
+"""
+
+_ADOPTED_TEMPLATE: Final = """\
+    # Users that OpenMeet had on this homeserver before the bridge. Not exclusive: they may have
+    # their own clients, and go on being notified there.
+    - exclusive: false
+      regex: {regex}
 """
 
 
@@ -77,6 +85,8 @@ class Registration(Struct, frozen=True, kw_only=True):
         sender_localpart: The appservice's nominal user; not used.
         server_name: The homeserver that the namespaces are anchored to.
         prefix: How the localparts of ghosts, bot and aliases begin.
+        adopted: Regular expressions of whole Matrix ids outside of the prefix that the bridge may
+            act as: those which OpenMeet's users had before it.
     """
 
     id: str
@@ -86,6 +96,7 @@ class Registration(Struct, frozen=True, kw_only=True):
     sender_localpart: str
     server_name: str
     prefix: str = DEFAULT_PREFIX
+    adopted: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Registration(id={self.id!r}, url={self.url!r}, server_name={self.server_name!r})"
@@ -93,7 +104,8 @@ class Registration(Struct, frozen=True, kw_only=True):
     @property
     def naming(self) -> Naming:
         """The names within this registration's namespaces."""
-        return Naming(self.server_name, self.prefix)
+        adopted = [re.compile(regex) for regex in self.adopted]
+        return Naming(self.server_name, self.prefix, adopted)
 
     @property
     def bot(self) -> Mxid:
@@ -120,11 +132,17 @@ class Registration(Struct, frozen=True, kw_only=True):
         names = ("id", "url", "as_token", "hs_token", "sender_localpart", "prefix")
         quoted = {name: _quote(getattr(self, name)) for name in names}
         quoted |= {name: _quote(getattr(self, name)) for name in ("users_regex", "aliases_regex")}
-        return _TEMPLATE.format(bot=self.bot, **quoted)
+        adopted = "".join(_ADOPTED_TEMPLATE.format(regex=_quote(one)) for one in self.adopted)
+        return _TEMPLATE.format(bot=self.bot, adopted=adopted, **quoted)
 
 
 def generate(
-    server_name: str, url: str, *, id: str = DEFAULT_ID, prefix: str = DEFAULT_PREFIX
+    server_name: str,
+    url: str,
+    *,
+    id: str = DEFAULT_ID,
+    prefix: str = DEFAULT_PREFIX,
+    adopt: Sequence[str] = (),
 ) -> Registration:
     """Makes a registration with fresh random tokens.
 
@@ -133,6 +151,11 @@ def generate(
         url: Where the homeserver reaches the bridge.
         id: The appservice's name at the homeserver.
         prefix: How localparts in the namespace begin; ends with its only underscore.
+        adopt: Regular expressions of the localparts that OpenMeet's users have already, for
+            example ``[a-z0-9._-]+_town``; they are anchored to the server here.
+
+    Raises:
+        ValueError: One of them is no regular expression.
     """
     return Registration(
         id=id,
@@ -142,6 +165,7 @@ def generate(
         sender_localpart=f"{id}-{secrets.token_hex(8)}",
         server_name=server_name,
         prefix=prefix,
+        adopted=tuple(_adopted_regex(one, server_name) for one in adopt),
     )
 
 
@@ -182,6 +206,7 @@ def load(path: str | Path, server_name: str) -> Registration:
         sender_localpart=_text(document, "sender_localpart"),
         server_name=server_name,
         prefix=_prefix(document),
+        adopted=_adopted(document, server_name),
     )
     _check_names(document, registration)
     _check_namespace(document, "users", registration.bot, server_name)
@@ -246,7 +271,9 @@ def _namespace(document: YamlDocument, kind: str) -> tuple[str, str]:
     namespaces = document.tree.get("namespaces")
     entries = namespaces.get(kind) if isinstance(namespaces, dict) else None
     path = f"namespaces.{kind}"
-    if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
+    entries = entries if isinstance(entries, list) else []
+    too_many = len(entries) > 1 and kind != "users"
+    if not entries or too_many or not isinstance(entries[0], dict):
         raise document.error(path, "expected a list with one entry of exclusive and regex")
     entry: dict[str, Any] = entries[0]
     if entry.get("exclusive") is not True:
@@ -254,6 +281,37 @@ def _namespace(document: YamlDocument, kind: str) -> tuple[str, str]:
     if not isinstance(entry.get("regex"), str):
         raise document.error(f"{path}[0].regex", "expected a regular expression as text")
     return f"{path}[0].regex", entry["regex"]
+
+
+def _adopted(document: YamlDocument, server_name: str) -> tuple[str, ...]:
+    """Read the further namespaces of users: whom the bridge may act as besides its own."""
+    _namespace(document, "users")
+    found = []
+    for number, entry in enumerate(document.tree["namespaces"]["users"][1:], start=1):
+        path = f"namespaces.users[{number}]"
+        if not isinstance(entry, dict) or not isinstance(entry.get("exclusive"), bool):
+            raise document.error(path, "expected exclusive (true or false) and regex")
+        regex = entry.get("regex")
+        anchor = f":{re.escape(server_name)}$"
+        if not isinstance(regex, str) or not regex.startswith("@") or not regex.endswith(anchor):
+            raise document.error(f"{path}.regex", f"expected a text from @ to {anchor}")
+        if "|" in regex and not regex.startswith("@(?:"):
+            reason = f"write @(?:one|another){anchor}: a | at the top parts it from its end"
+            raise document.error(f"{path}.regex", reason)
+        try:
+            re.compile(regex)
+        except re.error as error:
+            raise document.error(f"{path}.regex", f"not a regular expression: {error}") from None
+        found.append(regex)
+    return tuple(found)
+
+
+def _adopted_regex(localparts: str, server_name: str) -> str:
+    try:
+        re.compile(localparts)
+    except re.error as error:
+        raise ValueError(f"{localparts!r} is not a regular expression: {error}") from None
+    return f"@(?:{localparts}):{re.escape(server_name)}$"
 
 
 def _check_namespace(document: YamlDocument, kind: str, wanted: str, server_name: str) -> None:

@@ -63,6 +63,7 @@ class Call(NamedTuple):
     body: bytes | None = None
     extra_seconds: float = 0.0
     authorized: bool = True
+    content_type: str = "application/json"
 
 
 class _ErrorBody(msgspec.Struct):
@@ -143,7 +144,7 @@ class Transport:
     def _headers(self, call: Call) -> dict[str, str]:
         headers = dict(self._authorization) if call.authorized else {}
         if call.body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = call.content_type
         return headers
 
     def _timeout(self, call: Call) -> aiohttp.ClientTimeout:

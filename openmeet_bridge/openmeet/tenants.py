@@ -53,12 +53,14 @@ class Tenant:
         name: For people.
         keys: How its users' tokens are checked.
         service_key_digests: :func:`service_key_digest` of each key its backend may call with.
+        webhook_secret: With what its backend signs domain events; None: it sends none.
     """
 
     id: TenantId
     name: str
     keys: KeySettings
     service_key_digests: tuple[bytes, ...] = field(default=(), repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
 
 
 class Tenants:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Any
 import asyncpg
 
 from ..core.directory import Member, Override, Portal, Snapshot, User, Visibility
-from ..core.ids import PortalKind, PortalRef, TenantId, UserSlug
+from ..core.ids import Mxid, PortalKind, PortalRef, TenantId, UserSlug
 from .database import Connection, certain
 
 _USER = """
@@ -100,6 +101,17 @@ async def compared(
     )
 
 
+async def seen(connection: Connection, tenant: TenantId, up_to: datetime) -> None:
+    """Note up to which moment changes in OpenMeet's database have been followed."""
+    await connection.execute(
+        """
+        UPDATE directory_head SET compared_up_to = greatest(compared_up_to, $2) WHERE tenant = $1
+        """,
+        tenant,
+        up_to,
+    )
+
+
 # Users
 
 
@@ -156,8 +168,14 @@ async def rename_user(
         "UPDATE directory_block SET blocker = $3 WHERE tenant = $1 AND blocker = $2",
         "UPDATE directory_block SET blocked = $3 WHERE tenant = $1 AND blocked = $2",
         "UPDATE ghost SET slug = $3 WHERE tenant = $1 AND slug = $2",
+        # Of somebody who is gone and had the slug.
+        "DELETE FROM job WHERE tenant = $1 AND kind = 'user' AND slug = $3 AND $2::text <> $3",
         "UPDATE outbox SET user_slug = $3 WHERE tenant = $1 AND user_slug = $2",
         "UPDATE stream_ticket SET user_slug = $3 WHERE tenant = $1 AND user_slug = $2",
+        # Who does the job at this moment does it under the old name, and cannot give it back.
+        "UPDATE job SET leased_until = least(leased_until, now() + interval '10 s') "
+        "WHERE tenant = $1 AND kind = 'user' AND slug = $2 AND $3::text IS NOT NULL "
+        "AND leased_until IS NOT NULL",
         "UPDATE job SET slug = $3 WHERE tenant = $1 AND kind = 'user' AND slug = $2",
     ):
         await connection.execute(statement, tenant, slug, to)
@@ -167,6 +185,18 @@ async def user(connection: Connection, tenant: TenantId, slug: UserSlug) -> User
     """Return a user by slug."""
     row = await connection.fetchrow(f"{_USER} WHERE u.tenant = $1 AND u.slug = $2", tenant, slug)
     return User(**dict(row)) if row else None
+
+
+async def known_users(
+    connection: Connection, tenant: TenantId, slugs: Sequence[UserSlug]
+) -> set[UserSlug]:
+    """Return which of these slugs are users'."""
+    rows = await connection.fetch(
+        "SELECT slug FROM directory_user WHERE tenant = $1 AND slug = ANY ($2::text[])",
+        tenant,
+        list(slugs),
+    )
+    return {row["slug"] for row in rows}
 
 
 async def user_by_openmeet_id(
@@ -270,6 +300,14 @@ async def rename_portal(connection: Connection, ref: PortalRef, to: str, alias: 
         to,
         alias,
     )
+    # Who does the job at this moment does it under the old name, and cannot give it back.
+    await connection.execute(
+        """
+        UPDATE job SET leased_until = least(leased_until, now() + interval '10 s')
+        WHERE tenant = $1 AND kind = $2 AND slug = $3 AND leased_until IS NOT NULL
+        """,
+        *ref,
+    )
     tables = ("directory_member", "directory_override", "former_alias", "portal", "job")
     for table in tables:
         await connection.execute(
@@ -280,6 +318,10 @@ async def rename_portal(connection: Connection, ref: PortalRef, to: str, alias: 
     # It has its own new alias now, even if it once was a former one.
     await connection.execute("DELETE FROM former_alias WHERE alias = $1", alias)
     if ref.kind is PortalKind.GROUP:
+        # The space of a deleted group of this name, if it is not closed yet, makes way.
+        await connection.execute(
+            """DELETE FROM space WHERE tenant = $1 AND "group" = $2""", ref.tenant, to
+        )
         for table in ("directory_portal", "space"):
             await connection.execute(
                 f'UPDATE {table} SET "group" = $3 WHERE tenant = $1 AND "group" = $2',  # noqa: S608
@@ -317,6 +359,21 @@ async def portal(connection: Connection, ref: PortalRef) -> Portal | None:
     return _portal(row) if row else None
 
 
+async def is_occupied(connection: Connection, ref: PortalRef) -> bool:
+    """Whether a room or a space still stands for what had a portal's name."""
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT true FROM portal WHERE tenant = $1 AND kind = $2 AND slug = $3
+            UNION ALL
+            SELECT true FROM space WHERE $2 = 'group' AND tenant = $1 AND "group" = $3
+            LIMIT 1
+            """,
+            *ref,
+        )
+    )
+
+
 async def portal_by_openmeet_id(
     connection: Connection, tenant: TenantId, kind: PortalKind, openmeet_id: int
 ) -> Portal | None:
@@ -343,6 +400,21 @@ async def portal_by_alias(connection: Connection, alias: str) -> Portal | None:
         alias,
     )
     return _portal(row) if row else None
+
+
+async def heir(connection: Connection, ref: PortalRef, alias: str) -> PortalRef:
+    """Return which portal it is that was ``ref``, with this alias: it may be renamed by now."""
+    if await portal(connection, ref) is not None:
+        return ref
+    renamed = await portal_by_alias(connection, alias)
+    return ref if renamed is None or renamed.ref.tenant != ref.tenant else renamed.ref
+
+
+async def forget_former_aliases(connection: Connection, ref: PortalRef) -> None:
+    """Let a portal have no former aliases any more."""
+    await connection.execute(
+        "DELETE FROM former_alias WHERE tenant = $1 AND kind = $2 AND slug = $3", *ref
+    )
 
 
 async def former_aliases(connection: Connection, ref: PortalRef) -> list[str]:
@@ -378,22 +450,37 @@ async def meetups_of_group(connection: Connection, tenant: TenantId, group: str)
     return [_portal(row) for row in rows]
 
 
+async def visible(connection: Connection, tenant: TenantId, visibility: Visibility) -> list[Portal]:
+    """Return the groups and meetups of a tenant that should be and have a visibility."""
+    rows = await connection.fetch(
+        f"""
+        {_PORTAL} WHERE tenant = $1 AND kind <> 'direct' AND visibility = $2 AND NOT deleted
+        ORDER BY kind, slug
+        """,
+        tenant,
+        visibility.value,
+    )
+    return [_portal(row) for row in rows]
+
+
 # Members
 
 
-async def put_member(connection: Connection, ref: PortalRef, member: Member) -> None:
-    """Write what a user is in a portal."""
+async def put_members(connection: Connection, ref: PortalRef, members: Sequence[Member]) -> None:
+    """Write what users are in a portal, each of them once."""
+    if not members:
+        return
     await connection.execute(
         """
         INSERT INTO directory_member (tenant, kind, slug, user_slug, role, status)
-        VALUES ($1, $2, $3, $4, $5, $6)
+        SELECT $1, $2, $3, * FROM unnest($4::text[], $5::text[], $6::text[])
         ON CONFLICT (tenant, kind, slug, user_slug) DO UPDATE SET
             role = excluded.role, status = excluded.status, settled = false
         """,
         *ref,
-        member.user,
-        member.role,
-        member.status,
+        [member.user for member in members],
+        [member.role for member in members],
+        [member.status for member in members],
     )
 
 
@@ -433,6 +520,45 @@ async def all_members(connection: Connection, ref: PortalRef) -> dict[UserSlug, 
         *ref,
     )
     return {row["user_slug"]: _member(row) for row in rows}
+
+
+async def member(connection: Connection, ref: PortalRef, user_slug: UserSlug) -> Member | None:
+    """Return what a user is in a portal, as it was written."""
+    row = await connection.fetchrow(
+        """
+        SELECT user_slug, role, status FROM directory_member
+        WHERE tenant = $1 AND kind = $2 AND slug = $3 AND user_slug = $4
+        """,
+        *ref,
+        user_slug,
+    )
+    return _member(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who is anything in a portal."""
+
+    slug: UserSlug
+    mxid: Mxid
+    active: bool
+
+
+async def people(connection: Connection, ref: PortalRef) -> list[Person]:
+    """Return the users who are anything in a portal, by OpenMeet or an operator."""
+    rows = await connection.fetch(
+        """
+        SELECT u.slug, ghost.mxid, u.active FROM directory_user AS u
+        JOIN ghost USING (tenant, slug)
+        WHERE u.tenant = $1 AND u.slug IN (
+            SELECT user_slug FROM directory_member WHERE tenant = $1 AND kind = $2 AND slug = $3
+            UNION
+            SELECT user_slug FROM directory_override WHERE tenant = $1 AND kind = $2 AND slug = $3
+        )
+        """,
+        *ref,
+    )
+    return [Person(**dict(row)) for row in rows]
 
 
 async def unsettled_members(connection: Connection, ref: PortalRef) -> set[UserSlug]:
@@ -563,6 +689,16 @@ async def blocked_by(connection: Connection, tenant: TenantId, blocker: UserSlug
     return [row["blocked"] for row in rows]
 
 
+async def blockers_of(
+    connection: Connection, tenant: TenantId, blocked: UserSlug
+) -> list[UserSlug]:
+    """Return who blocks a user."""
+    rows = await connection.fetch(
+        "SELECT blocker FROM directory_block WHERE tenant = $1 AND blocked = $2", tenant, blocked
+    )
+    return [row["blocker"] for row in rows]
+
+
 async def is_blocked(
     connection: Connection, tenant: TenantId, one: UserSlug, other: UserSlug
 ) -> bool:
@@ -593,6 +729,17 @@ async def snapshot(connection: Connection, tenant: TenantId) -> Snapshot:
     block_rows = await connection.fetch(
         "SELECT blocker, blocked FROM directory_block WHERE tenant = $1", tenant
     )
+    # Tens of thousands of rows: whoever streams must not wait for that.
+    return await asyncio.to_thread(_whole, tenant, user_rows, portal_rows, member_rows, block_rows)
+
+
+def _whole(
+    tenant: TenantId,
+    user_rows: Sequence[asyncpg.Record],
+    portal_rows: Sequence[asyncpg.Record],
+    member_rows: Sequence[asyncpg.Record],
+    block_rows: Sequence[asyncpg.Record],
+) -> Snapshot:
     members: dict[PortalRef, dict[UserSlug, Member]] = {}
     for row in member_rows:
         ref = PortalRef(tenant, PortalKind(row["kind"]), row["slug"])

@@ -187,6 +187,41 @@ async def adopt(connection: Connection, room_id: RoomId, tenant: TenantId) -> Po
     return Position(end + moved)
 
 
+async def part(connection: Connection, room_id: RoomId) -> Position:
+    """Let streams see that everybody who is in a room is out of it for us: it has a successor.
+
+    Nobody leaves on Matrix. That somebody is out is said by the entry that brought them in, at a
+    new position.
+
+    Returns:
+        The end of the log.
+    """
+    end = await lock(connection)
+    moved = await connection.fetchval(
+        """
+        WITH comings AS (
+            SELECT DISTINCT ON (log.state_key) log.position
+            FROM log JOIN room_member AS member
+                 ON member.room_id = log.room_id AND member.mxid = log.state_key
+            WHERE log.room_id = $1 AND log.effect > 0 AND log.tenant IS NOT NULL
+                  AND member.membership = 'join'
+            ORDER BY log.state_key, log.position DESC
+        ), anew AS (
+            SELECT position AS old, $2 + row_number() OVER (ORDER BY position) AS new FROM comings
+        ), entries AS (
+            UPDATE log SET position = anew.new, effect = -1 FROM anew
+            WHERE log.position = anew.old RETURNING 1
+        )
+        SELECT count(*) FROM entries
+        """,
+        room_id,
+        end,
+    )
+    if moved:
+        await advance(connection, Position(end + moved))
+    return Position(end + moved)
+
+
 async def sort_keys(
     connection: Connection, room_id: RoomId, event_ids: Sequence[EventId]
 ) -> dict[EventId, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +22,9 @@ class Ghost:
         avatar_mxc: Avatar that was set.
         directs: ``m.direct`` as it was set, as canonical JSON.
         ignored: ``m.ignored_user_list`` as it was set, as canonical JSON.
+        openmeet_id: OpenMeet's number of the user, where it was ever told.
+        claimed_mxid: The Matrix id that OpenMeet holds for the user, where that is another one
+            which could not be used.
         erased_at: When the person was erased; the ghost can never be used again.
     """
 
@@ -34,6 +38,8 @@ class Ghost:
     avatar_mxc: str | None
     directs: str | None
     ignored: str | None
+    openmeet_id: int | None
+    claimed_mxid: str | None
     erased_at: datetime | None
 
 
@@ -105,3 +111,84 @@ async def mark_registered(connection: Connection, mxid: Mxid) -> None:
 async def mark_name(connection: Connection, mxid: Mxid, name: str) -> None:
     """Note which display name the homeserver has for the ghost."""
     await connection.execute("UPDATE ghost SET name = $2 WHERE mxid = $1", mxid, name)
+
+
+async def mark_avatar(
+    connection: Connection, mxid: Mxid, source: str | None, mxc: str | None
+) -> None:
+    """Note which avatar the homeserver has for the ghost, and of what it was made."""
+    await connection.execute(
+        "UPDATE ghost SET avatar_source = $2, avatar_mxc = $3 WHERE mxid = $1", mxid, source, mxc
+    )
+
+
+async def mark_directs(connection: Connection, mxid: Mxid, directs: str) -> None:
+    """Note which ``m.direct`` the homeserver has for the ghost."""
+    await connection.execute("UPDATE ghost SET directs = $2 WHERE mxid = $1", mxid, directs)
+
+
+async def mark_ignored(connection: Connection, mxid: Mxid, ignored: str) -> None:
+    """Note which ``m.ignored_user_list`` the homeserver has for the ghost."""
+    await connection.execute("UPDATE ghost SET ignored = $2 WHERE mxid = $1", mxid, ignored)
+
+
+async def mark_person(
+    connection: Connection, mxid: Mxid, openmeet_id: int | None, claimed: str | None
+) -> None:
+    """Note who is behind a ghost.
+
+    Args:
+        connection: The database.
+        mxid: The ghost.
+        openmeet_id: OpenMeet's number of the user; None leaves the one that is known.
+        claimed: The Matrix id that OpenMeet holds for the user, where that cannot be the ghost.
+    """
+    await connection.execute(
+        """
+        UPDATE ghost SET openmeet_id = coalesce($2, openmeet_id), claimed_mxid = $3
+        WHERE mxid = $1 AND (openmeet_id, claimed_mxid)
+                            IS DISTINCT FROM (coalesce($2, openmeet_id), $3)
+        """,
+        mxid,
+        openmeet_id,
+        claimed,
+    )
+
+
+async def forget_profile(connection: Connection, mxid: Mxid) -> None:
+    """Forget what the homeserver has for the ghost: it has lost it."""
+    await connection.execute(
+        """
+        UPDATE ghost SET name = NULL, avatar_source = NULL, avatar_mxc = NULL, directs = NULL,
+                         ignored = NULL
+        WHERE mxid = $1
+        """,
+        mxid,
+    )
+
+
+async def mark_erased(connection: Connection, mxid: Mxid) -> None:
+    """Note that the person is erased: the ghost, and its slug, can never be used again."""
+    await connection.execute(
+        """
+        UPDATE ghost SET erased_at = coalesce(erased_at, now()), claimed_mxid = NULL
+        WHERE mxid = $1
+        """,
+        mxid,
+    )
+
+
+async def erased(connection: Connection, tenant: TenantId) -> set[UserSlug]:
+    """Return the slugs of a tenant's erased people. No feed can bring them back."""
+    rows = await connection.fetch(
+        "SELECT slug FROM ghost WHERE tenant = $1 AND erased_at IS NOT NULL", tenant
+    )
+    return {row["slug"] for row in rows}
+
+
+async def among(connection: Connection, mxids: Sequence[Mxid]) -> set[Mxid]:
+    """Return which of these people are ghosts, adopted ones included."""
+    rows = await connection.fetch(
+        "SELECT mxid FROM ghost WHERE mxid = ANY($1::text[])", list(mxids)
+    )
+    return {row["mxid"] for row in rows}

@@ -15,6 +15,22 @@ _LOCK = 0x6F6D6269
 _POLL = 1.0
 
 
+async def is_served(connection: Connection) -> bool:
+    """Whether a bridge works on this database at this moment; the lock is not touched."""
+    # A lock on one bigint is shown as its upper and lower half, with 1 for "one key".
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT true FROM pg_locks
+            WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid = $1::bigint::oid
+                  AND objsubid = 1
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            """,
+            _LOCK,
+        )
+    )
+
+
 class InstanceLock:
     """Held while this process serves. A second process waits until the first has ended.
 

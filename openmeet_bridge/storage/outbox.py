@@ -172,6 +172,23 @@ async def mark_failed(connection: Connection, message_id: int, errcode: str, err
     )
 
 
+async def fail_all_of(
+    connection: Connection, tenant: TenantId, user_slug: UserSlug, errcode: str, error: str
+) -> list[int]:
+    """Note that none of a user's messages that wait can be sent; return which those are."""
+    rows = await connection.fetch(
+        """
+        UPDATE outbox SET state = 'failed', errcode = $3, error = $4
+        WHERE tenant = $1 AND user_slug = $2 AND state = 'pending' RETURNING id
+        """,
+        tenant,
+        user_slug,
+        errcode,
+        error,
+    )
+    return [row["id"] for row in rows]
+
+
 async def confirm(
     connection: Connection, echoes: Sequence[tuple[Mxid, str | None, EventId]]
 ) -> list[Sent]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.ids import Mxid, PortalKind, PortalRef, Position, RoomId, TenantId
+from ..core.naming import direct_pair
+from . import jobs
 from .database import Connection
 
 
@@ -53,7 +55,10 @@ async def room_of(connection: Connection, ref: PortalRef) -> RoomId | None:
 
 
 async def bind(connection: Connection, room_id: RoomId, ref: PortalRef) -> bool:
-    """Make a room the room of a portal; False where either is taken, or the room was left."""
+    """Make a room the room of a portal; False where either is taken, or the room was left.
+
+    The two people of a direct chat have it in their lists then: their jobs are wanted.
+    """
     done = await connection.execute(
         """
         INSERT INTO portal (room_id, tenant, kind, slug)
@@ -64,27 +69,49 @@ async def bind(connection: Connection, room_id: RoomId, ref: PortalRef) -> bool:
         room_id,
         *ref,
     )
-    return bool(done == "INSERT 0 1")
+    bound = bool(done == "INSERT 0 1")
+    if bound:
+        await _directs_changed(connection, ref)
+    return bound
 
 
-async def bar(connection: Connection, ref: PortalRef, mxid: Mxid) -> RoomId | None:
-    """Keep somebody out of a portal's room from now on, until the homeserver shows them out.
+async def _directs_changed(connection: Connection, ref: PortalRef) -> None:
+    if ref.kind is PortalKind.DIRECT:
+        for slug in direct_pair(ref.slug):
+            await jobs.want(connection, ref.tenant, "user", slug)
+
+
+async def bar(
+    connection: Connection, pairs: Sequence[tuple[RoomId, Mxid]]
+) -> list[tuple[Mxid, RoomId]]:
+    """Keep people out of rooms from now on, until the homeserver shows them out.
+
+    Args:
+        connection: The database.
+        pairs: Who and where, in order: as :func:`save_members` locks the same rows.
 
     Returns:
-        The room, where the person was in it.
+        Those who were in.
     """
-    room_id: str | None = await connection.fetchval(
+    if not pairs:
+        return []
+    rows = await connection.fetch(
         """
-        UPDATE room_member SET barred = true FROM portal
-        WHERE portal.room_id = room_member.room_id AND portal.tenant = $1 AND portal.kind = $2
-              AND portal.slug = $3 AND room_member.mxid = $4 AND membership = 'join'
-              AND NOT barred
-        RETURNING room_member.room_id
+        WITH locked AS (
+            SELECT room_id, mxid FROM room_member
+            JOIN unnest($1::text[], $2::text[]) WITH ORDINALITY AS given (room_id, mxid, number)
+                 USING (room_id, mxid)
+            WHERE membership = 'join' AND NOT barred
+            ORDER BY number FOR UPDATE OF room_member
+        )
+        UPDATE room_member SET barred = true FROM locked
+        WHERE room_member.room_id = locked.room_id AND room_member.mxid = locked.mxid
+        RETURNING room_member.mxid, room_member.room_id
         """,
-        *ref,
-        mxid,
+        [room_id for room_id, _ in pairs],
+        [mxid for _, mxid in pairs],
     )
-    return RoomId(room_id) if room_id else None
+    return [(Mxid(row["mxid"]), RoomId(row["room_id"])) for row in rows]
 
 
 async def unbind(
@@ -92,20 +119,68 @@ async def unbind(
 ) -> None:
     """Part a room from its portal for good. Its entries keep their tenant.
 
+    The two people of a direct chat have it in their lists no longer: their jobs are wanted.
+
     Args:
         connection: The database.
         room_id: The room.
         reason: ``closed``, ``upgraded`` or ``merged``.
         successor: The portal's new room.
     """
-    await connection.execute(
+    row = await connection.fetchrow(
         """
-        WITH gone AS (DELETE FROM portal WHERE room_id = $1 RETURNING *)
-        INSERT INTO former_room (room_id, tenant, kind, slug, reason, successor)
-        SELECT room_id, tenant, kind, slug, $2, $3 FROM gone
-        ON CONFLICT (room_id) DO NOTHING
+        WITH gone AS (DELETE FROM portal WHERE room_id = $1 RETURNING *), noted AS (
+            INSERT INTO former_room (room_id, tenant, kind, slug, reason, successor)
+            SELECT room_id, tenant, kind, slug, $2, $3 FROM gone
+            ON CONFLICT (room_id) DO NOTHING
+        )
+        SELECT tenant, kind, slug FROM gone
         """,
         room_id,
+        reason,
+        successor,
+    )
+    if row is not None:
+        ref = PortalRef(TenantId(row["tenant"]), PortalKind(row["kind"]), row["slug"])
+        await _directs_changed(connection, ref)
+
+
+async def owner(connection: Connection, room_id: RoomId) -> PortalRef | None:
+    """Return which portal a room is, whatever its tenant."""
+    row = await connection.fetchrow(
+        "SELECT tenant, kind, slug FROM portal WHERE room_id = $1", room_id
+    )
+    return PortalRef(row["tenant"], PortalKind(row["kind"]), row["slug"]) if row else None
+
+
+async def is_taken(connection: Connection, room_id: RoomId) -> bool:
+    """Whether a room is, or was, the room of a portal, or is a space."""
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT true WHERE EXISTS (SELECT FROM portal WHERE room_id = $1)
+                           OR EXISTS (SELECT FROM former_room WHERE room_id = $1)
+                           OR EXISTS (SELECT FROM space WHERE room_id = $1)
+            """,
+            room_id,
+        )
+    )
+
+
+async def retire(
+    connection: Connection, room_id: RoomId, ref: PortalRef, reason: str, successor: RoomId
+) -> None:
+    """Note that a room which no portal has leads to a portal's room, and never is one itself."""
+    await connection.execute(
+        """
+        INSERT INTO former_room (room_id, tenant, kind, slug, reason, successor)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (room_id) DO UPDATE SET
+            tenant = excluded.tenant, kind = excluded.kind, slug = excluded.slug,
+            reason = excluded.reason, successor = excluded.successor, at = now()
+        """,
+        room_id,
+        *ref,
         reason,
         successor,
     )
@@ -164,7 +239,12 @@ async def joined_rooms(
 
 
 async def save_members(connection: Connection, rows: Sequence[Member]) -> None:
-    """Write memberships, the newest of each person and room."""
+    """Write memberships, the newest of each person and room.
+
+    Who was barred and has come in anew since, perhaps in the same batch, is so no longer.
+    """
+    # Whoever locks several of these rows does it in this order.
+    rows = sorted(rows, key=lambda row: (row.room_id, row.mxid))
     await connection.execute(
         """
         INSERT INTO room_member (room_id, mxid, membership, name, avatar_url, since, sort_key)
@@ -175,6 +255,7 @@ async def save_members(connection: Connection, rows: Sequence[Member]) -> None:
             avatar_url = excluded.avatar_url, since = excluded.since,
             sort_key = excluded.sort_key,
             barred = room_member.barred AND excluded.membership = 'join'
+                     AND excluded.since = room_member.since
         """,
         [row.room_id for row in rows],
         [row.mxid for row in rows],

@@ -10,7 +10,7 @@ import pytest
 
 from openmeet_bridge.bridge import reconciler as reconciler_module
 from openmeet_bridge.bridge.directory import Applied, Directory, Status
-from openmeet_bridge.bridge.portals import NotSettled
+from openmeet_bridge.bridge.echo import NotSettled
 from openmeet_bridge.bridge.reconciler import Reconciler, Work
 from openmeet_bridge.core.changes import (
     Change,
@@ -387,3 +387,18 @@ async def test_what_ran_when_the_bridge_died_is_done_after_its_start(world: Worl
     async with after.running():
         await after.state("settled")
     assert after.matrix.done == [("group", "hikers")]
+
+
+async def test_a_job_of_an_unknown_kind_stops_nothing(world: World) -> None:
+    async with world.database.connection() as connection:
+        await jobs.want(connection, LAKE, "unknown_kind", "thing")
+    await world.group()
+    async with world.running():
+        await world.state("settled")
+
+        async def given_up() -> bool:
+            async with world.database.connection() as connection:
+                job = await jobs.status(connection, LAKE, "unknown_kind", "thing")
+            return job is not None and job.permanent
+
+        await eventually(given_up, "the job is given up")

@@ -28,6 +28,7 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.02
 TOKEN_LIFETIME = 3600.0
 _CONTEXT = multiprocessing.get_context("forkserver")
+_PRELOADED = [f"openmeet_bridge.{name}" for name in ("app", "cli", "storage.migrations")]
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Settings:
         homeserver_url: Where the homeserver is.
         transactions: Port of its listener for the homeserver.
         changes: Blocks of the configuration that a test wants different.
+        of_tenant: Keys of a tenant that a test wants different, by the tenant's id.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Settings:
     homeserver_url: str
     transactions: int
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    of_tenant: Mapping[TenantId, Mapping[str, Any]] = field(default_factory=dict)
     public: int = field(default_factory=free_port)
     operations: int = field(default_factory=free_port)
 
@@ -114,6 +117,7 @@ class Settings:
                     "name": tenant.name,
                     "jwt": {"algorithm": "HS256", "secret": tenant.secret},
                     "service_keys": [tenant.service_key],
+                    **self.of_tenant.get(tenant.id, {}),
                 }
                 for tenant in (HERE, THERE)
             ],
@@ -161,7 +165,7 @@ class BridgeProcess:
         """Starts it, and waits until its last listener answers."""
         self.settings.write()
         # Forked from a server that has imported the program: to import it takes seconds.
-        _CONTEXT.set_forkserver_preload(["openmeet_bridge.app", "openmeet_bridge.cli"])
+        _CONTEXT.set_forkserver_preload(_PRELOADED)
         process = _CONTEXT.Process(target=_serve, args=(self.settings.file, self.log_file))
         process.start()
         self._process = process

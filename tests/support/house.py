@@ -41,10 +41,14 @@ class House:
 
     Args:
         database: A migrated database.
+
+    Attributes:
+        began: What the events' timestamps count from, in milliseconds.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
+        self.began = 0
         self.grown: list[Position] = []
         self._ingest = Ingest(database, NAMING, self.grown.append, lambda _: None)
         self._numbers = itertools.count(1)
@@ -92,6 +96,13 @@ class House:
         contents = [{"msgtype": "m.text", "body": f"{n}"} for n in range(count)]
         return await self._push(room_id, "m.room.message", sender, contents, None)
 
+    async def sends(
+        self, sender: Mxid, content: Any, room_id: RoomId = ROOM, kind: str = "m.room.message"
+    ) -> EventId:
+        """Send an event of any kind that is not state."""
+        (event_id,) = await self._push(room_id, kind, sender, [content], None)
+        return event_id
+
     async def _push(
         self, room_id: RoomId, kind: str, sender: Mxid, contents: list[Any], key: str | None
     ) -> list[EventId]:
@@ -106,7 +117,7 @@ class House:
                     room_id=room_id,
                     type=kind,
                     sender=sender,
-                    origin_server_ts=number,
+                    origin_server_ts=self.began + number,
                     content=raw,
                     state_key=key,
                 )

@@ -61,18 +61,42 @@ class Backend:
         self._session = session
         self._settings = settings
         self.tenant = tenant
+        self.url = f"{settings.api_url}/api/integration/v1/tenants/{tenant.id}"
 
-    async def ask(self, method: str, path: str, body: Json | None = None) -> Answer:
+    async def ask(
+        self, method: str, path: str, body: Json | None = None, params: Mapping[str, str] = {}
+    ) -> Answer:
         """Calls the integration API of the tenant, whatever the answer."""
-        url = f"{self._settings.api_url}/api/integration/v1/tenants/{self.tenant.id}{path}"
         headers = {"Authorization": f"Bearer {self.tenant.service_key}"}
-        return await call(self._session, method, url, headers=headers, body=body)
+        url = f"{self.url}{path}"
+        return await call(self._session, method, url, headers=headers, body=body, params=params)
 
-    async def do(self, method: str, path: str, body: Json | None = None) -> Any:
+    async def do(
+        self, method: str, path: str, body: Json | None = None, params: Mapping[str, str] = {}
+    ) -> Any:
         """Calls the integration API; returns the body of what must be a success."""
-        answer = await self.ask(method, path, body)
+        answer = await self.ask(method, path, body, params)
         assert answer.status == 200, (method, path, answer)
         return answer.body
+
+    async def batch(self, *changes: Json, **params: str) -> Any:
+        """Makes changes, all or none; returns what is different."""
+        return await self.do("POST", "/batch", {"changes": list(changes)}, params)
+
+    async def all_settled(self, *, seconds: float = PATIENCE) -> dict[str, Any]:
+        """Waits until Matrix follows the whole directory of the tenant."""
+
+        async def look() -> dict[str, Any] | None:
+            status: dict[str, Any] = await self.do("GET", "/status")
+            assert status["settled"], status
+            return status
+
+        return await eventually(look, "the tenant settles", seconds=seconds) or {}
+
+    async def members(self, path: str) -> dict[str, dict[str, Any]]:
+        """Who is anything in a group or a meetup, by slug."""
+        found = await self.do("GET", f"{path}/members")
+        return {one["user"]: one for one in found["members"]}
 
     async def settled(self, path: str, *, seconds: float = PATIENCE) -> dict[str, Any]:
         """Waits until Matrix follows for a user, group, meetup or direct chat."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -50,15 +51,46 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **members: Any) -> None
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-COMMANDS = sorted(cli.main.commands.items())
+def every_command(
+    group: click.Group = cli.main, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that is not hidden, those of groups included, with the words that name it."""
+    for name, command in sorted(group.commands.items()):
+        if not command.hidden:
+            yield (*path, name), command
+            if isinstance(command, click.Group):
+                yield from every_command(command, (*path, name))
 
 
-@pytest.mark.parametrize("name", [name for name, command in COMMANDS if not command.hidden])
-def test_help_teaches_with_an_example(name: str) -> None:
-    result = run(name, "--help")
+COMMANDS = list(every_command())
+
+
+@pytest.mark.parametrize("path", [path for path, _ in COMMANDS], ids=" ".join)
+def test_help_teaches_with_an_example(path: tuple[str, ...]) -> None:
+    result = run(*path, "--help")
     assert result.exit_code == 0
     assert "Example" in result.output
-    assert f"openmeet-bridge {name}" in result.output
+    assert f"openmeet-bridge {' '.join(path)}" in result.output
+    assert "Exit codes:" in result.output or path == ("openapi",)
+
+
+def test_the_page_has_every_command() -> None:
+    page = cli.cli_page()
+    for path, _ in COMMANDS:
+        assert f"\n{'#' * (len(path) + 1)} {' '.join(path)}\n" in page
+
+
+def test_help_loads_little() -> None:
+    """Whoever asks for help must not wait for a database driver and an HTTP client."""
+    heavy = "{'asyncpg', 'aiohttp', 'mautrix', 'sqlalchemy', 'rich'}"
+    program = (
+        "import sys\n"
+        "from openmeet_bridge.cli import main\n"
+        "main(['provision', '--help'], standalone_mode=False)\n"
+        f"sys.exit(str({heavy} & set(sys.modules)) if {heavy} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_exit_codes_are_documented() -> None:
@@ -177,7 +209,7 @@ def test_migrate_starts_the_embedded_database(
         def __exit__(self, *exc: object) -> None:
             return None
 
-    monkeypatch.setattr(cli, "_installed", lambda module: True)
+    monkeypatch.setattr("openmeet_bridge.cli.installed.installed", lambda module: True)
     stand_in(monkeypatch, "storage.embedded", EmbeddedPostgres=Server, EmbeddedPostgresError=Broken)
     stand_in(monkeypatch, "storage.migrations", upgrade=lambda dsn: dsn)
     assert "postgresql:///data" in run("migrate").output
@@ -192,7 +224,7 @@ def test_migrate_starts_the_embedded_database(
 
 
 def test_what_is_not_installed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_installed", lambda module: False)
+    monkeypatch.setattr("openmeet_bridge.cli.installed.installed", lambda module: False)
     assert "openmeet-bridge[demo]" in run("demo").stderr
     migrated = run("migrate")
     assert migrated.exit_code == cli.MISCONFIGURED
@@ -206,7 +238,7 @@ def test_demo_hands_over_its_paths(folder: Path, monkeypatch: pytest.MonkeyPatch
         seen.extend((data_dir, ready_file))
         return 0
 
-    monkeypatch.setattr(cli, "_installed", lambda module: True)
+    monkeypatch.setattr("openmeet_bridge.cli.installed.installed", lambda module: True)
     stand_in(monkeypatch, "demo.run", run=demo)
     assert run("demo", "--data", "d", "--ready-file", "r.json").exit_code == 0
     assert seen == [Path("d"), Path("r.json")]
@@ -264,7 +296,7 @@ def test_health_of_nobody(folder: Path) -> None:
 
 
 def test_every_option_is_described() -> None:
-    for _, command in COMMANDS:
+    for path, command in COMMANDS:
         for parameter in command.params:
-            assert isinstance(parameter, click.Option)
-            assert parameter.help
+            if isinstance(parameter, click.Option):
+                assert parameter.help, path

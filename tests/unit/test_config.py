@@ -224,7 +224,7 @@ def test_one_family_of_keys_for_each_tenant(load_text: Load, block: str, told: s
         ),
         (MINIMAL + "stream: {x: 1}\n", "stream.x: unknown key; known keys here: heartbeat"),
         (MINIMAL + "limits: {streams: many}\n", "9: limits.streams: expected a whole number, got"),
-        (MINIMAL + "limits: {streams: 0}\n", "9: limits.streams: expected `int` >= 1"),
+        (MINIMAL + "limits: {streams: 0}\n", "9: limits.streams: expected a whole number >= 1"),
         (MINIMAL + "limits: {message_bytes: 3 KB}\n", "units B, KiB, MiB, GiB, not '3 KB'"),
         (MINIMAL + "repair: {interval: soon}\n", "9: repair.interval: expected a number with"),
         (MINIMAL + "rooms: {version: 12}\n", "rooms.version: expected text (put it in quotes)"),
@@ -310,6 +310,137 @@ def test_broken_list_of_tenants(load_text: Load, value: str) -> None:
 def test_repeated_ids_in_openmeets_list(load_text: Load) -> None:
     said = complaint(load_text, MINIMAL, {"TENANTS_B64": b64([{"id": "x"}, {"id": "x"}])})
     assert "the tenant 'x' is listed twice" in said
+
+
+HOOK = "url: https://meet.example.org/hook, secret: whsec_" + base64.b64encode(bytes(24)).decode()
+
+
+def test_webhooks(load_text: Load, tmp_path: Path) -> None:
+    (tmp_path / "hook.secret").write_text("a text of 24 characters!\n")
+    config = load_text(
+        MINIMAL
+        + "    site_url: https://meet.example.org\n"
+        + "    webhook_secret: ${SECRET}\n"
+        + f"    webhooks:\n      - {{{HOOK}}}\n"
+        + "      - {url: http://10.0.0.1/x, secret_file: hook.secret, events: [message.created]}\n"
+        + "openmeet: {database: postgresql://reader@db/openmeet, files_url: https://cdn.e.org/}\n",
+        {"SECRET": "another text of 24 chars"},
+    )
+    first, second = config.tenants[0].webhooks
+    assert first.events == ["portal.ready", "membership.failed"]
+    assert (second.secret, second.events) == ("a text of 24 characters!", ["message.created"])
+    assert "24 char" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("    site_url: meet.example.org\n", "9: tenants[0].site_url: expected an http:// or"),
+        (
+            "    webhook_secret: short\n",
+            "9: tenants[0].webhook_secret: shorter than 24 bytes; make",
+        ),
+        (
+            "    webhook_secret: whsec_c2hvcnQ=\n",
+            "9: tenants[0].webhook_secret: shorter than 24 bytes",
+        ),
+        (
+            "    webhook_secret: whsec_not-base64-but-rather-long\n",
+            "9: tenants[0].webhook_secret: what follows whsec_ is not base64",
+        ),
+        (
+            "    webhooks: [{url: 'mailto:x', secret: x}]\n",
+            "9: tenants[0].webhooks[0].url: expected an http:// or https://",
+        ),
+        (
+            "    webhooks: [{url: 'https://e.org/', secret: x}]\n",
+            "9: tenants[0].webhooks[0].secret: shorter than 24 bytes",
+        ),
+        (
+            f"    webhooks:\n      - {{{HOOK}}}\n      - {{{HOOK}}}\n",
+            "11: tenants[0].webhooks[1].url: listed twice",
+        ),
+        (
+            f"    webhooks:\n      - {{{HOOK}, events: []}}\n",
+            "10: tenants[0].webhooks[0].events: name at least one event",
+        ),
+        (
+            f"    webhooks:\n      - {{{HOOK}, events: [portal.gone]}}\n",
+            "10: tenants[0].webhooks[0].events[0]: invalid enum value 'portal.gone'",
+        ),
+        ("    webhooks: [{secret: x}]\n", "9: tenants[0].webhooks[0].url: is missing"),
+        ("openmeet: {database: mysql://db}\n", "9: openmeet.database: expected a postgresql://"),
+        ("openmeet: {files_url: cdn}\n", "9: openmeet.files_url: expected an http:// or https://"),
+        ("openmeet: {max_removals: 2}\n", "9: openmeet.max_removals: expected a number <= 1"),
+        ("openmeet: {interval: 0}\n", "9: openmeet.interval: expected a number > 0"),
+    ],
+)
+def test_what_concerns_openmeet(load_text: Load, text: str, told: str) -> None:
+    assert told in complaint(load_text, MINIMAL + text)
+
+
+def test_a_tenants_rules_say_what_differs(load_text: Load) -> None:
+    config = load_text(
+        MINIMAL
+        + "    rules: {meetup_statuses: [confirmed], public: {history: joined}}\n"
+        + "  - {id: two, name: Two, rules: {group_roles: {owner: 50}, archive_after: null}}\n"
+        + "  - {id: three, name: Three}\n"
+        + "rules:\n"
+        + "  public: {listed: false}\n"
+        + "  archive_after: 2 d\n"
+        + "  accept: {group: [name]}\n"
+    )
+    one, two, three = (tenant.rules for tenant in config.tenants)
+    assert one is not None
+    assert two is not None
+    assert three == config.rules
+    assert one.meetup_statuses == ["confirmed"]
+    assert (one.public.join, one.public.listed, one.public.history) == ("public", False, "joined")
+    assert (one.archive_after, one.accept.group) == (172_800.0, ["name"])
+    assert one.group_roles == config.rules.group_roles
+    assert (two.group_roles, two.archive_after) == ({"owner": 50}, None)
+    assert (two.public, two.meetup_roles) == (config.rules.public, config.rules.meetup_roles)
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ("group_roles: [owner]", "rules.group_roles: expected names with values, not a list"),
+        ("group_roles: 7", "rules.group_roles: expected names with values, not the number 7"),
+        ("group_roles:", "rules.group_roles: expected names with values, not nothing"),
+        ("group_roles: {}", "rules.group_roles: names nothing, so nobody would be in"),
+        (
+            "group_roles: {owner: high}",
+            "rules.group_roles.owner: expected a whole number, got text",
+        ),
+        ("group_roles: {owner: 100}", "rules.group_roles.owner: expected a whole number <= 99"),
+        ("meetup_roles: {host: -2}", "rules.meetup_roles.host: expected a whole number >= -1"),
+        ("meetup_roles: {7: 1}", "rules.meetup_roles.7: expected a name, not the number 7"),
+        ("meetup_roles: {'': 1}", "rules.meetup_roles.: expected a word, not empty text"),
+        ("meetup_roles: {hosts: 1}", "rules.meetup_roles.hosts: 'hosts' is unknown; did you mean"),
+        ("meetup_statuses: confirmed", "rules.meetup_statuses: expected a list, got text"),
+        ("meetup_statuses: []", "rules.meetup_statuses: names nothing"),
+        ("meetup_statuses: [Confirmed]", "'Confirmed' is unknown; did you mean confirmed?"),
+        ("meetup_statuses: [banned]", "rules.meetup_statuses: banned people are never in a room"),
+        ("archive_after: -1", "rules.archive_after: expected a time of 0 or more"),
+        ("archive_cancelled_after: soon", "rules.archive_cancelled_after: expected a number with"),
+        ("accept: {group: [alias]}", "rules.accept.group[0]: invalid enum value 'alias'"),
+        ("public: {join: open}", "rules.public.join: invalid enum value 'open'"),
+        ("public: {joins: x}", "rules.public.joins: unknown key; did you mean join?"),
+    ],
+)
+def test_mistakes_in_rules(load_text: Load, rules: str, told: str) -> None:
+    common = complaint(load_text, f"{MINIMAL}rules:\n  {rules}\n")
+    assert common.startswith("config.yaml:10: rules.")
+    mine = complaint(load_text, f"{MINIMAL}    rules:\n      {rules}\n")
+    assert mine.startswith("config.yaml:10: tenants[0].rules.")
+    assert told in common
+    assert told in mine
+
+
+def test_words_of_openmeets_that_are_new(load_text: Load) -> None:
+    config = load_text(MINIMAL + "rules: {meetup_roles: {steward: 10}, meetup_statuses: [here]}\n")
+    assert config.rules.meetup_roles == {"steward": 10}
 
 
 @pytest.mark.parametrize("size", [1, 1000, 1024, 32 * 1024, 3 * 1024**2, 1024**3])

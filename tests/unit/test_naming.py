@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -52,6 +54,37 @@ def test_others_are_no_ghosts(mxid: str) -> None:
 def test_the_bot_and_its_room_are_nobodys() -> None:
     assert NAMING.bot == "@om_bot:example.org"
     assert NAMING.nudge_alias == "#om_nudge:example.org"
+
+
+ADOPTING = Naming("example.org", adopted=[re.compile(r"@(?:[a-z0-9._-]+_a|ann):example\.org$")])
+
+
+@pytest.mark.parametrize(
+    ("mxid", "adoptable"),
+    [
+        ("@ann_a:example.org", True),
+        ("@ann:example.org", True),
+        ("@ben:example.org", False),
+        ("@ann:evil.example", False),
+        ("@ann_a:example.org.evil.example", False),
+        ("@om_01hv3q8z9k5m7n2p4r6s8t0v1w:example.org", True),  # of an OpenMeet ULID
+        ("@om_01hv3q8z9k5m7n2p4r6s8t0v1:example.org", False),
+        ("@om_a_ann:example.org", True),
+        ("@om_b_ann:example.org", False),  # another tenant's
+        ("@om_a_=61nn:example.org", False),
+        ("@om_bot:example.org", False),
+        ("", False),
+    ],
+)
+def test_which_ids_of_before_can_be_kept(mxid: str, adoptable: bool) -> None:
+    assert ADOPTING.is_adoptable(mxid, TenantId("a")) is adoptable
+
+
+@given(slug=names, other=names)
+def test_a_further_id_of_a_slug_is_nobodys(slug: str, other: str) -> None:
+    another = NAMING.another(NAMING.ghost(TenantId("a"), UserSlug(slug)), 2)
+    assert another != NAMING.ghost(TenantId("a"), UserSlug(other))
+    assert NAMING.parse_ghost(another) is None
 
 
 def test_a_slug_that_is_too_long_is_refused_with_its_field() -> None:

@@ -95,7 +95,7 @@ def test_prefix_is_told_by_the_regex_when_its_key_is_gone(tmp_path: Path) -> Non
         (r"org\.openmeet\.prefix: .*", "org.openmeet.prefix: om2_", "does not match @om2_bot:"),
         (r"receive_ephemeral: true\nde.*", "", ": receive_ephemeral: must be true"),
         (r"exclusive: true", "exclusive: false", "[0].exclusive: must be true"),
-        (r"exclusive: true\n", "exclusive: true\n    - exclusive: true\n", "list with one entry"),
+        (r"regex: '#", "regex: x\n    - regex: '#", "namespaces.aliases: expected a list with one"),
         (r"regex: .*", "regex: 3", "[0].regex: expected a regular expression as text"),
         (r"regex: .*", "regex: '@om_[a'", "namespaces.users[0].regex: not a regular expression"),
         (r"regex: .*", "regex: '@om_.*'", "namespaces.users[0].regex: matches @om_bot:"),
@@ -107,6 +107,42 @@ def test_prefix_is_told_by_the_regex_when_its_key_is_gone(tmp_path: Path) -> Non
 )
 def test_mistakes_name_line_and_key(tmp_path: Path, found: str, put: str, told: str) -> None:
     text = re.sub(found, lambda _: put, generate(SERVER, URL).dump())
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, text), SERVER)
+    assert told in str(caught.value)
+
+
+ADOPTED = r"@(?:[a-z]+_town|ann):matrix\.my\-town\.example$"
+
+
+def test_ids_of_before_are_a_namespace_that_is_not_exclusive(tmp_path: Path) -> None:
+    made = generate(SERVER, URL, adopt=["[a-z]+_town|ann"])
+    assert made.adopted == (ADOPTED,)
+    read = load(write(tmp_path, made.dump()), SERVER)
+    assert read == made
+    tree = parse_yaml(made.dump(), "registration.yaml").tree
+    assert tree["namespaces"]["users"][1:] == [{"exclusive": False, "regex": ADOPTED}]
+    assert read.naming.is_adoptable(f"@ann_town:{SERVER}", TenantId("town"))
+    assert not read.naming.is_adoptable(f"@annx:{SERVER}", TenantId("town"))
+
+
+def test_a_localpart_to_adopt_must_be_a_regular_expression() -> None:
+    with pytest.raises(ValueError, match="not a regular expression"):
+        generate(SERVER, URL, adopt=["(ann"])
+
+
+@pytest.mark.parametrize(
+    ("found", "put", "told"),
+    [
+        ("exclusive: false", "exclusive: 'no'", "namespaces.users[1]: expected exclusive"),
+        (r"'@\(\?:.*", "'ann'", "namespaces.users[1].regex: expected a text from @ to :matrix"),
+        (r"'@\(\?:.*", "5", "namespaces.users[1].regex: expected a text from @ to :matrix"),
+        (r"'@\(\?:\[a-z", "'@(?:[", "namespaces.users[1].regex: not a regular expression"),
+        (r"@\(\?:(.*)\):", "@ann|ben:", "namespaces.users[1].regex: write @(?:one|another)"),
+    ],
+)
+def test_mistakes_in_further_namespaces(tmp_path: Path, found: str, put: str, told: str) -> None:
+    text = re.sub(found, lambda _: put, generate(SERVER, URL, adopt=["[a-z]+_town|ann"]).dump())
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path, text), SERVER)
     assert told in str(caught.value)
@@ -138,9 +174,11 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_synapse_reads_it(tmp_path: Path) -> None:
     """Synapse's own loader takes the file, its extra key included."""
     synapse = pytest.importorskip("synapse.config.appservice")
-    made = generate(SERVER, URL)
+    made = generate(SERVER, URL, adopt=["[a-z]+_town"])
     (service,) = synapse.load_appservices(SERVER, [str(write(tmp_path, made.dump()))])
     assert service.token == made.as_token
     assert service.supports_ephemeral
     assert service.is_exclusive_user(made.bot)
     assert not service.is_rate_limited()
+    assert service.is_interested_in_user(f"@ann_town:{SERVER}")
+    assert not service.is_exclusive_user(f"@ann_town:{SERVER}")

@@ -1,0 +1,69 @@
+"""Means: what the settling and the closing of rooms have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import msgspec
+
+from ..core.ids import Mxid, PortalRef, RoomId, UserSlug
+from ..core.naming import Naming
+from ..core.room_plan import Applied
+from ..matrix.homeserver import Homeserver
+from ..storage import portals
+from ..storage.database import Connection, Database
+from ..storage.portals import Room
+from .ghosts import Ghosts
+from .room_steps import Outcome, Prepare, RoomSteps
+from .room_views import RoomViews
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """Everything that changes rooms.
+
+    Attributes:
+        aliases: Held while an alias moves from one room to another.
+        now: Tells the time.
+    """
+
+    database: Database
+    homeserver: Homeserver
+    ghosts: Ghosts
+    naming: Naming
+    views: RoomViews
+    now: Callable[[], datetime]
+    aliases: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def steps(self, ref: PortalRef, room_id: RoomId, prepare: Prepare) -> RoomSteps:
+        """Return what carries out steps in a room."""
+        return RoomSteps(
+            self.database, self.homeserver, self.naming.bot, self.aliases, ref, room_id, prepare
+        )
+
+    def preparing(self, ref: PortalRef, slugs: Mapping[Mxid, UserSlug]) -> Prepare:
+        """Return what makes these ghosts exist, each once, before they are brought in."""
+        ready: set[Mxid] = set()
+
+        async def prepare(mxid: Mxid) -> None:
+            if mxid in ready or mxid not in slugs:
+                return
+            # The profile first: then the homeserver's first word of a member has the name.
+            await self.ghosts.refresh(ref.tenant, slugs[mxid])
+            await self.ghosts.ensure(ref.tenant, slugs[mxid])
+            ready.add(mxid)
+
+        return prepare
+
+
+async def record(
+    connection: Connection, room: Room, applied: Applied, outcome: Outcome, problem: str | None
+) -> Room:
+    """Note what a room has been given; return it so."""
+    listed = room.listed if outcome.listed is None else outcome.listed
+    text = msgspec.json.encode(applied).decode()
+    await portals.record(connection, room.room_id, text, listed, problem)
+    return replace(room, applied=text, listed=listed, problem=problem)

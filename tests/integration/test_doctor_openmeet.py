@@ -1,0 +1,80 @@
+"""The doctor on OpenMeet's database: can it be read, is everything there, is it closed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from openmeet_bridge import config as configuration
+from openmeet_bridge.config import Config
+from openmeet_bridge.core.ids import TenantId
+from openmeet_bridge.doctor import openmeet
+from openmeet_bridge.doctor.finding import Finding, Outcome
+
+from ..support.openmeet_database import OpenMeet
+
+LAKE = TenantId("lake")
+_CONFIG = """\
+homeserver: {{url: "http://127.0.0.1:1", server_name: example.org}}
+jwt_default: {{algorithm: HS256, secret: {secret}}}
+tenants: [{{id: lake, name: Lake}}]
+registration: registration.yaml
+database: embedded
+openmeet: {{{openmeet}}}
+"""
+
+
+@pytest.fixture
+async def meet(empty_database_url: str) -> AsyncIterator[OpenMeet]:
+    meet = await OpenMeet.build(empty_database_url, [LAKE])
+    yield meet
+    await meet.close()
+
+
+async def examined(folder: Path, section: str) -> Finding:
+    """What the doctor says with a section ``openmeet`` of the configuration."""
+    findings: list[Finding] = []
+    await openmeet.examine(config(folder, section), findings.append)
+    (finding,) = findings
+    return finding
+
+
+def config(folder: Path, section: str) -> Config:
+    path = folder / "config.yaml"
+    path.write_text(_CONFIG.format(secret="s" * 32, openmeet=section))
+    return configuration.load(path)
+
+
+async def test_nothing_to_examine(tmp_path: Path) -> None:
+    assert (await examined(tmp_path, "")).outcome is Outcome.SKIP
+
+
+async def test_all_is_well_for_a_user_who_only_reads(
+    tmp_path: Path, meet: OpenMeet, empty_database_url: str
+) -> None:
+    found = await examined(tmp_path, f'database: "{empty_database_url}"')
+    assert (found.outcome, found.check) == (Outcome.WARN, "openmeet-database")
+    assert "may write" in found.text
+    site = meet.site(LAKE)
+    await site.do("DROP ROLE IF EXISTS doctor_reader")
+    await site.do("CREATE ROLE doctor_reader")
+    await site.do('GRANT USAGE ON SCHEMA "tenant_lake" TO doctor_reader')
+    await site.do('GRANT SELECT ON ALL TABLES IN SCHEMA "tenant_lake" TO doctor_reader')
+    found = await examined(tmp_path, f'database: "{empty_database_url}&role=doctor_reader"')
+    assert found.outcome is Outcome.OK
+    assert found.text.endswith("7 groups and meetups can be read")
+    await site.do("DROP OWNED BY doctor_reader")
+    await site.do("DROP ROLE doctor_reader")
+
+
+async def test_what_is_missing_is_said(
+    tmp_path: Path, meet: OpenMeet, empty_database_url: str
+) -> None:
+    await meet.site(LAKE).do('DROP TABLE "groupMembers"')
+    found = await examined(tmp_path, f'database: "{empty_database_url}"')
+    assert found.outcome is Outcome.FAIL
+    assert "'groupMembers'" in found.text
+    away = await examined(tmp_path, 'database: "postgresql://nobody@127.0.0.1:1/nothing"')
+    assert away.outcome is Outcome.FAIL
