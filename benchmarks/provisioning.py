@@ -141,9 +141,11 @@ def _measure(agreed: Plan, postgres: EmbeddedPostgres, url: str, town: Town) -> 
         found.failed, found.retried = _metric(bridge, _FAILED), _metric(bridge, _RETRIED)
     sweeping = {**quiet, "rooms": {"sweep": _SWEEP_SECONDS}}
     with house.running(agreed, postgres, url, dsn=dsn, settings=sweeping) as bridge:
-        _wait_for_sweeps(bridge, 1)
+        # First it looks what it may have missed, room by room. That is no part of a sweep.
+        _wait_until_ready(bridge)
+        swept = _metric(bridge, _SWEEPS)
         before = _metric(bridge, _CALLS)
-        _wait_for_sweeps(bridge, 2)
+        _wait_for_sweeps(bridge, swept + 2)
         found.sweep = _metric(bridge, _CALLS) - before
     return found
 
@@ -186,7 +188,26 @@ def _metric(bridge: House, pattern: re.Pattern[bytes]) -> float:
     return sum(map(float, pattern.findall(text)))
 
 
-def _wait_for_sweeps(bridge: House, number: int) -> None:
+def _wait_until_ready(bridge: House) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while not _is_ready(bridge):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the bridge does not become ready")
+        time.sleep(0.2)
+
+
+def _is_ready(bridge: House) -> bool:
+    connection = Connection(bridge.operations)
+    try:
+        connection.ask(request("GET", "/health/ready", {}))
+    except RuntimeError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
+def _wait_for_sweeps(bridge: House, number: float) -> None:
     deadline = time.monotonic() + _PATIENCE
     while _metric(bridge, _SWEEPS) < number:
         if time.monotonic() > deadline:

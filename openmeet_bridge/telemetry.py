@@ -47,6 +47,10 @@ STREAM_LAG = Gauge(
     "openmeet_bridge_stream_lag_entries", "Entries of the log that streams have not been given yet."
 )
 QUARANTINE_SIZE = Gauge("openmeet_bridge_quarantine_events", "Events that are set aside.")
+STRANGERS_DROPPED = Counter(
+    "openmeet_bridge_strangers_dropped",
+    "Events of rooms that belong to nobody on OpenMeet, dropped after an hour.",
+)
 REPAIR_AGE = Gauge(
     "openmeet_bridge_repair_age_seconds",
     "Time since the log was last compared with the homeserver.",

@@ -182,6 +182,8 @@ UPGRADE = [
     "COMMENT ON COLUMN job.priority IS 'higher waits longer: 0 by hand, 1 in bulk'",
     "DROP INDEX job_due",
     "CREATE INDEX job_due ON job (priority, due_at) WHERE wanted > done AND NOT permanent",
+    # Looked through by the housekeeping.
+    "CREATE INDEX log_unclaimed ON log (position) WHERE tenant IS NULL",
     # What OpenMeet is told: written with its cause, delivered at least once.
     """
     CREATE TABLE webhook_event (
@@ -226,6 +228,7 @@ UPGRADE = [
 ]
 
 DOWNGRADE = [
+    "DROP INDEX log_unclaimed",
     "DROP TABLE webhook_mark",
     "DROP TABLE webhook_delivery",
     "DROP TABLE webhook_event",

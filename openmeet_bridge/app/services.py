@@ -15,6 +15,7 @@ from ..bridge.drift import soon
 from ..bridge.ephemeral import EphemeralEvents
 from ..bridge.erasure import ERASURE, Erasures
 from ..bridge.ghosts import Ghosts
+from ..bridge.housekeeping import Housekeeping
 from ..bridge.identity import Identity
 from ..bridge.ingest import Ingest
 from ..bridge.inquiries import Inquiries
@@ -45,6 +46,7 @@ from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
 from ..openmeet.pictures import PictureStore
 from ..storage import event_log
+from ..storage.announcements import Announcements
 from ..storage.database import Database
 from ..storage.event_log import Head
 from ..storage.log_view import LogView
@@ -128,6 +130,10 @@ class Services:
             user_gone=lambda mxid: self.hub.close_user(mxid, CloseReason.REMOVED),
             member_gone=self.hub.expel,
             message_gone=lambda message_id: self.sending.tell(message_id),
+            streaming=self.hub.users,
+        )
+        self._announcements = Announcements(
+            database.dsn, self.directory.endings.heard, self.directory.endings.look
         )
         self.erasures = Erasures(
             database,
@@ -206,6 +212,7 @@ class Services:
         log_view = LogView(database)
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
         self._vitals = Vitals(database, self.hub)
+        self._housekeeping = Housekeeping(database, self.naming.bot)
         self._feed = Feed(log_view.after, self.hub, self._bus)
         self._webhooks = webhook_loops(config, database, self._bus, self.hub, self.naming.bot)
 
@@ -217,10 +224,12 @@ class Services:
             "repair": self.repair.run,
             "outbox": self.delivery.run,
             "reconciler": self.reconciler.run,
+            "announcements": self._announcements.run,
             "sweep": self.sweep.run,
             "receipts": self.receipts.run,
             "heartbeat": self.hub.beat,
             "vitals": self._vitals.run,
+            "housekeeping": self._housekeeping.run,
             **self._webhooks,
             **({"comparison": self.comparison.run} if self.comparison else {}),
         }

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from ..core import hints
-from ..core.changes import Change
+from ..core.changes import Change, Difference
 from ..core.comparison import Removals, changes, removals
 from ..core.differences import differences
 from ..core.directory import Snapshot
@@ -174,7 +174,7 @@ class Comparison:
             exceeding = plan.removals.exceeds(self._max_removals) and not allow_removals
             refused = plan.removals if exceeding else None
             if dry_run or refused:
-                found = differences(present, plan.changes) if dry_run else []
+                found = await asyncio.to_thread(_told, present, plan) if dry_run else []
                 return Compared(found, reading.problems, head.revision, refused), None
             try:
                 await self._write(tenant, plan, outcome, None if last else head.revision)
@@ -240,7 +240,7 @@ class Comparison:
         for last in (False,) * (_TRIES - 1) + (True,):
             part = await self._partial.read(tenant, subjects)
             _refuse_suspended(part.head)
-            plan = _planned(part.present, part.reading)
+            plan = await asyncio.to_thread(_planned, part.present, part.reading)
             refused = await self._refused(tenant, plan.removals)
             if refused is not None:
                 return Compared([], part.reading.problems, part.head.revision, refused)
@@ -314,6 +314,10 @@ class Comparison:
 def _planned(present: Snapshot, reading: Reading) -> _Plan:
     wanted = reading.snapshot
     return _Plan(changes(present, wanted, kept=reading.unknown), removals(present, wanted))
+
+
+def _told(present: Snapshot, plan: _Plan) -> list[Difference]:
+    return differences(present, plan.changes)
 
 
 def _refuse_suspended(head: Head) -> None:

@@ -7,8 +7,8 @@ before the homeserver knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 
 from ..core.changes import Change, Difference
 from ..core.errors import BridgeError, Conflict, NotFound
@@ -19,6 +19,7 @@ from ..storage import directory, following, ghosts, jobs
 from ..storage.database import Connection, Database
 from ..storage.directory import Head
 from .changing import Changing
+from .endings import Ending, Endings
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +58,6 @@ class Applied:
     differences: Sequence[Difference]
 
 
-@dataclass(slots=True)
-class _Ending:
-    """What must end at once when a transaction has been committed."""
-
-    users: list[Mxid] = field(default_factory=list)
-    messages: list[int] = field(default_factory=list)
-    memberships: list[tuple[Mxid, RoomId]] = field(default_factory=list)
-
-
 class _DryRun(Exception):
     """Ends a transaction whose only use was to see what it would do."""
 
@@ -81,6 +73,7 @@ class Directory:
         user_gone: Called with a ghost whose user was deleted or deactivated: its streams end.
         member_gone: Called with a ghost and a room that it is out of: its streams leave the room.
         message_gone: Called with the id of a message that was given up with its user.
+        streaming: Tells whose streams are open in this process.
     """
 
     def __init__(
@@ -92,14 +85,16 @@ class Directory:
         user_gone: Callable[[Mxid], None],
         member_gone: Callable[[Mxid, RoomId], None],
         message_gone: Callable[[int], None] = lambda _: None,
+        *,
+        streaming: Callable[[], Iterable[Mxid]] = lambda: (),
     ) -> None:
         self._database = database
         self._naming = naming
         self._rules = rules
         self._wake = wake
-        self._user_gone = user_gone
-        self._member_gone = member_gone
-        self._message_gone = message_gone
+        self.endings = Endings(
+            database, user_gone, member_gone, message_gone, wake=wake, streaming=streaming
+        )
 
     async def apply(
         self,
@@ -128,7 +123,7 @@ class Directory:
             InvalidParam: A name cannot be a Matrix name.
             Unavailable: The database is away; nothing was changed.
         """
-        ending = _Ending()
+        ending = Ending()
         try:
             async with self._database.transaction() as connection:
                 head = await self._locked(connection, tenant, if_revision, unless_suspended)
@@ -137,7 +132,7 @@ class Directory:
                     raise _DryRun
         except _DryRun:
             return Applied(applied.revision - bool(applied.differences), applied.differences)
-        self._end(ending)
+        self.endings.carry_out(ending)
         self._wake()
         return applied
 
@@ -168,7 +163,7 @@ class Directory:
         changes: Sequence[Change],
         head: Head,
         bulk: bool,
-        ending: _Ending,
+        ending: Ending,
     ) -> Applied:
         changing = Changing(connection, tenant, self._naming, self._rules(tenant), bulk=bulk)
         for position, change in enumerate(changes):
@@ -184,15 +179,8 @@ class Directory:
         revision = head.revision
         if changing.differences:
             revision = await directory.advance(connection, tenant)
+            await self.endings.announce(connection, ending)
         return Applied(revision, changing.differences)
-
-    def _end(self, ending: _Ending) -> None:
-        for mxid in ending.users:
-            self._user_gone(mxid)
-        for message_id in ending.messages:
-            self._message_gone(message_id)
-        for mxid, room_id in ending.memberships:
-            self._member_gone(mxid, room_id)
 
     async def head(self, tenant: TenantId) -> Head:
         """Return how a tenant's directory stands."""

@@ -15,10 +15,11 @@ from ..storage.database import Database
 from ..storage.job_overview import JobRow
 from .feeding import KINDS
 
-GHOSTS_PER_SECOND = 20.0
-ROOMS_PER_SECOND = 2.5
-JOINS_PER_SECOND = 12.0
-"""What a Synapse of one process with SQLite on two cores did in the benchmark of provisioning."""
+GHOSTS_PER_SECOND = 15.0
+ROOMS_PER_SECOND = 0.9
+JOINS_PER_SECOND = 5.3
+"""What a Synapse of one process with SQLite did in the benchmark of provisioning, on two cores
+that had other work as well: rather too slow than too fast. A room comes with its space."""
 
 _ENOUGH_USERS = 20
 _ENOUGH_ROOMS = 5

@@ -155,7 +155,7 @@ class Spaces:
     async def _want(self, tenant: TenantId, group: str) -> None:
         async with self._database.connection() as connection:
             await jobs.want(connection, tenant, SPACE, group, bulk=True, delay=_TOGETHER)
-        self._wake()
+        asyncio.get_running_loop().call_later(_TOGETHER, self._wake)
 
     # Doing
 

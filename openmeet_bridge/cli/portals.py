@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from .desk import at_desk, told
-from .exits import EXIT_CODES, FAILED
+from .exits import EXIT_CODES
 from .options import (
     KINDS,
     config_option,
     json_option,
     limit_option,
     portal_arguments,
-    reason_option,
     search_option,
     tenant_option,
     wait_option,
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from ..app.desk import Desk
     from ..bridge.merging import Merged
     from ..bridge.overview import MemberView, PortalDetails, PortalView
-    from ..core.changes import Change
     from ..core.ids import PortalRef
 
 _TITLES = ("Kind", "Slug", "State", "Joined", "Wanted", "Archived", "Room", "Problem")
@@ -122,7 +119,7 @@ def show_portal(kind: str, slug: str, tenant: str | None, as_json: bool, config_
     """
 
     async def work(desk: Desk) -> PortalDetails:
-        return await desk.overview.portal(_ref(desk, tenant, kind, slug))
+        return await desk.overview.portal(ref_of(desk, tenant, kind, slug))
 
     found = at_desk(config_file, work)
     if as_json:
@@ -147,101 +144,9 @@ def resync_portal(kind: str, slug: str, tenant: str | None, wait: bool, config_f
     """
 
     async def work(desk: Desk) -> int:
-        ref = await desk.portal(_ref(desk, tenant, kind, slug))
+        ref = await desk.portal(ref_of(desk, tenant, kind, slug))
         await desk.directory.ask_again(ref.tenant, kind, slug)
         return await told(desk, ref.tenant, kind, slug, wait=wait)
-
-    raise SystemExit(at_desk(config_file, work))
-
-
-@portals.command("join", epilog=EXIT_CODES)
-@portal_arguments
-@click.argument("user")
-@tenant_option
-@reason_option
-@wait_option
-@config_option
-def join(
-    kind: str,
-    slug: str,
-    user: str,
-    tenant: str | None,
-    reason: str,
-    wait: bool,
-    config_file: Path,
-) -> None:
-    """Let a user of OpenMeet into a room, whatever OpenMeet says.
-
-    It holds until `portals release`, whatever OpenMeet says meanwhile. USER is a slug, or the
-    Matrix id of the user's ghost.
-
-    \b
-    Example:
-      openmeet-bridge portals join group lake-hikers ann --reason "asked by the owner, ticket 12"
-    """
-    raise SystemExit(
-        at_desk(config_file, _override(tenant, kind, slug, user, reason, inside=True, wait=wait))
-    )
-
-
-@portals.command("kick", epilog=EXIT_CODES)
-@portal_arguments
-@click.argument("user")
-@tenant_option
-@reason_option
-@wait_option
-@config_option
-def kick(
-    kind: str,
-    slug: str,
-    user: str,
-    tenant: str | None,
-    reason: str,
-    wait: bool,
-    config_file: Path,
-) -> None:
-    """Take somebody out of a room, whatever OpenMeet says.
-
-    A user of OpenMeet (a slug, or the Matrix id of the ghost) stays out until `portals release`.
-    Somebody else's Matrix id, @name:server, is removed once and at once, and may come back where
-    the room is open: ban people of Matrix from a Matrix client.
-
-    \b
-    Example:
-      openmeet-bridge portals kick meetup picnic bob --reason "spam, ticket 12" --wait
-    """
-
-    async def work(desk: Desk) -> int:
-        if user.startswith("@") and not await _is_ghost(desk, user):
-            return await _kick_from_matrix(desk, _ref(desk, tenant, kind, slug), user, reason)
-        way = _override(tenant, kind, slug, user, reason, inside=False, wait=wait)
-        return await way(desk)
-
-    raise SystemExit(at_desk(config_file, work))
-
-
-@portals.command("release", epilog=EXIT_CODES)
-@portal_arguments
-@click.argument("user")
-@tenant_option
-@wait_option
-@config_option
-def release(
-    kind: str, slug: str, user: str, tenant: str | None, wait: bool, config_file: Path
-) -> None:
-    """Take back what `portals join` or `portals kick` said: OpenMeet's word counts again.
-
-    \b
-    Example:
-      openmeet-bridge portals release group lake-hikers ann
-    """
-
-    async def work(desk: Desk) -> int:
-        from ..core.changes import DeleteOverride
-
-        ref = await desk.portal(_ref(desk, tenant, kind, slug))
-        change = DeleteOverride(ref, await desk.user(ref.tenant, user))
-        return await _apply(desk, ref, change, wait=wait)
 
     raise SystemExit(at_desk(config_file, work))
 
@@ -262,7 +167,7 @@ def plan(kind: str, slug: str, tenant: str | None, as_json: bool, config_file: P
     """
 
     async def work(desk: Desk) -> list[dict[str, object]]:
-        ref = await desk.portal(_ref(desk, tenant, kind, slug))
+        ref = await desk.portal(ref_of(desk, tenant, kind, slug))
         steps = await desk.services.portals.plan(ref)
         return [{"step": type(one).__name__} | asdict(one) for one in steps]
 
@@ -294,7 +199,7 @@ def merge(kind: str, slug: str, room_id: str, tenant: str | None, config_file: P
     async def work(desk: Desk) -> Merged:
         from ..core.ids import RoomId
 
-        ref = await desk.portal(_ref(desk, tenant, kind, slug))
+        ref = await desk.portal(ref_of(desk, tenant, kind, slug))
         return await desk.services.merging.merge(ref, RoomId(room_id))
 
     merged = at_desk(config_file, work)
@@ -306,56 +211,8 @@ def merge(kind: str, slug: str, room_id: str, tenant: str | None, config_file: P
         click.echo("The bot has no power to say in it where it has gone.", err=True)
 
 
-def _override(
-    tenant: str | None,
-    kind: str,
-    slug: str,
-    user: str,
-    reason: str,
-    *,
-    inside: bool,
-    wait: bool,
-) -> Callable[[Desk], Awaitable[int]]:
-    async def work(desk: Desk) -> int:
-        from ..core.changes import PutOverride
-        from ..core.directory import Override
-
-        ref = await desk.portal(_ref(desk, tenant, kind, slug))
-        override = Override(await desk.user(ref.tenant, user), inside, reason)
-        return await _apply(desk, ref, PutOverride(ref, override), wait=wait)
-
-    return work
-
-
-async def _apply(desk: Desk, ref: PortalRef, change: Change, *, wait: bool) -> int:
-    applied = await desk.directory.apply(ref.tenant, [change])
-    if not applied.differences:
-        click.echo("That is so already.")
-    return await told(desk, ref.tenant, ref.kind.value, ref.slug, wait=wait)
-
-
-async def _is_ghost(desk: Desk, mxid: str) -> bool:
-    from ..core.ids import Mxid
-    from ..storage import ghosts
-
-    async with desk.database.connection() as connection:
-        return await ghosts.of_mxid(connection, Mxid(mxid)) is not None
-
-
-async def _kick_from_matrix(desk: Desk, ref: PortalRef, mxid: str, reason: str) -> int:
-    from ..storage import rooms
-
-    async with desk.database.connection() as connection:
-        room_id = await rooms.room_of(connection, ref)
-    if room_id is None:
-        click.echo(f"{ref.kind.value} {ref.slug} has no room", err=True)
-        return FAILED
-    await desk.homeserver.kick(room_id, mxid, reason, desk.naming.bot)
-    click.echo(f"{mxid} is out of {room_id}.")
-    return 0
-
-
-def _ref(desk: Desk, tenant: str | None, kind: str, slug: str) -> PortalRef:
+def ref_of(desk: Desk, tenant: str | None, kind: str, slug: str) -> PortalRef:
+    """Return the portal that a command names, whether it is there or not."""
     from ..core.ids import PortalKind, PortalRef
 
     return PortalRef(desk.tenant(tenant), PortalKind(kind), slug)

@@ -7,6 +7,7 @@ import click
 from . import (
     jobs,
     portals,
+    presence,
     provision,
     reference,
     running,
@@ -66,3 +67,6 @@ for _command in (
     reference.reference,
 ):
     main.add_command(_command)
+
+for _command in (presence.join, presence.kick, presence.release):
+    portals.portals.add_command(_command)

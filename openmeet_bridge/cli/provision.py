@@ -144,10 +144,10 @@ def deprovision(
 ) -> None:
     """Take a tenant away from Matrix: the way back of `provision`.
 
-    Closes every room of the tenant, takes all its people out, and ends their streams. From the
-    first moment on, OpenMeet's database does not fill the directory any more, until `provision`
-    is run again. Calls of the integration API still work: let OpenMeet stop them first, or what
-    they write is made again.
+    Closes every room of the tenant and takes all its people out of them. From the first moment
+    on, OpenMeet's database does not fill the directory any more, until `provision` is run again.
+    Calls of the integration API still work: let OpenMeet stop them first, or what they write is
+    made again.
 
     Closed rooms are not opened again: after another `provision`, rooms are new and empty.
 

@@ -67,7 +67,7 @@ class Database:
     """
 
     def __init__(self, dsn: str, *, size: int = 10, patience: float = 10.0) -> None:
-        self._dsn = dsn
+        self.dsn = dsn
         self._size = size
         self._patience = patience
         self._pool: Pool | None = None
@@ -135,7 +135,7 @@ class Database:
         async with self._opening:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
-                    self._dsn,
+                    self.dsn,
                     min_size=1,
                     max_size=self._size,
                     timeout=self._patience,

@@ -87,6 +87,18 @@ async def nameless(connection: Connection, tenant: TenantId) -> list[UserSlug]:
     return [row["slug"] for row in rows]
 
 
+async def without_account(connection: Connection, mxids: Sequence[Mxid]) -> list[Mxid]:
+    """Return those of these ghosts whose users are gone or deactivated."""
+    rows = await connection.fetch(
+        """
+        SELECT ghost.mxid FROM ghost LEFT JOIN directory_user AS u USING (tenant, slug)
+        WHERE ghost.mxid = ANY($1::text[]) AND u.active IS DISTINCT FROM true
+        """,
+        mxids,
+    )
+    return [Mxid(row["mxid"]) for row in rows]
+
+
 async def give_up_name(connection: Connection, tenant: TenantId, slug: UserSlug) -> None:
     """Let a ghost whose user is gone have a slug no longer that somebody else takes now."""
     await connection.execute(

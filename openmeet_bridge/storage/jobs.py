@@ -6,6 +6,7 @@ is one job, and a job that was asked for again while it ran runs once more.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..core.ids import TenantId
@@ -148,6 +149,18 @@ async def postpone(
 async def release_all(connection: Connection) -> None:
     """Give back every job that was taken. For the start of the only process that takes jobs."""
     await connection.execute("UPDATE job SET leased_until = NULL WHERE leased_until IS NOT NULL")
+
+
+async def forget_done(connection: Connection, kinds: Sequence[str], older_than: float) -> None:
+    """Remove jobs of these kinds that were done more than ``older_than`` seconds ago."""
+    await connection.execute(
+        """
+        DELETE FROM job WHERE kind = ANY($1::text[]) AND done >= wanted
+               AND settled_at < now() - make_interval(secs => $2)
+        """,
+        kinds,
+        older_than,
+    )
 
 
 async def status(

@@ -114,6 +114,14 @@ async def bar(
     return [(Mxid(row["mxid"]), RoomId(row["room_id"])) for row in rows]
 
 
+async def barred(connection: Connection, mxids: Sequence[Mxid]) -> list[tuple[Mxid, RoomId]]:
+    """Return the rooms from which these people are kept out, but not shown out yet."""
+    rows = await connection.fetch(
+        "SELECT mxid, room_id FROM room_member WHERE barred AND mxid = ANY($1::text[])", mxids
+    )
+    return [(Mxid(row["mxid"]), RoomId(row["room_id"])) for row in rows]
+
+
 async def unbind(
     connection: Connection, room_id: RoomId, reason: str, successor: RoomId | None = None
 ) -> None:

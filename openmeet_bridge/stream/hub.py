@@ -65,6 +65,10 @@ class Hub:
         """Return how many streams a user has open."""
         return len(self._users.get(mxid, ()))
 
+    def users(self) -> list[Mxid]:
+        """Return who has streams open."""
+        return list(self._users)
+
     def has_readers(self, room_id: RoomId) -> bool:
         """Whether anybody here follows a room."""
         return room_id in self._rooms

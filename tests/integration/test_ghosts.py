@@ -230,7 +230,7 @@ async def test_without_pictures_avatars_are_left_alone(world: World) -> None:
 async def test_messages_of_a_user_who_is_gone_are_given_up(world: World) -> None:
     await world.put(ANN, "Ann")
     told: list[int] = []
-    world.directory._message_gone = told.append
+    world.directory.endings._message_gone = told.append
     async with world.database.transaction() as connection:
         message, _ = await outbox.put(
             connection, LAKE, ANN, ClientTxnId("x"), RoomId("!r"), ghost("ann"), b"{}"

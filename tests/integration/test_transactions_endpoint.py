@@ -505,7 +505,6 @@ async def test_who_and_what_exists(synapse_side: Pushing, people: tuple[User, Us
     there = Answer(200, {})
     assert await ask("users", people[0].mxid) == there
     assert await ask("users", "@om_bot:localhost") == there
-    assert await ask("rooms", "#om_here_group_early-birds:localhost") == there
     for what, name in (
         ("users", "@om_here_nobody:localhost"),
         ("users", "@om_there_alice:localhost"),

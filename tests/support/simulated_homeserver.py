@@ -20,17 +20,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote
 
-import aiohttp
 import msgspec
 from aiohttp import web
 
 from openmeet_bridge.matrix.registration import Registration
 
+from .simulated_push import Push
 from .simulated_rooms import Json, No, Room, Rooms
 
 HOST = "127.0.0.1"
-_BATCH = 100
-_RETRY = 0.2
 _V3 = "/_matrix/client/v3"
 
 
@@ -96,11 +94,8 @@ class SimulatedHomeserver:
         self._users = re.compile(self.registration.users_regex)
         self._aliases = re.compile(self.registration.aliases_regex)
         self._random = random.Random(self.mood.seed)
-        self._grew = asyncio.Event()
-        self._pushed = 0
-        self._transactions = 0
         self._sent: dict[tuple[str | None, ...], str] = {}
-        self._session: aiohttp.ClientSession
+        self._push: Push
 
     # For tests
 
@@ -118,7 +113,7 @@ class SimulatedHomeserver:
 
     def push(self) -> None:
         """Pushes what a test has done to the rooms by its own hand."""
-        self._grew.set()
+        self._push.grown()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[SimulatedHomeserver]:
@@ -129,16 +124,16 @@ class SimulatedHomeserver:
         await runner.setup()
         await web.TCPSite(runner, HOST, 0).start()
         self.url = f"http://{HOST}:{runner.addresses[0][1]}"
-        async with aiohttp.ClientSession() as session:
-            self._session = session
-            pushing = asyncio.create_task(self._push_for_ever())
-            try:
-                yield self
-            finally:
-                pushing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await pushing
-                await runner.cleanup()
+        self._push = Push(self.registration, self.rooms)
+        pushing = asyncio.create_task(self._push.run())
+        try:
+            yield self
+        finally:
+            pushing.cancel()
+            with suppress(asyncio.CancelledError):
+                await pushing
+            await self._push.close()
+            await runner.cleanup()
 
     # Requests
 
@@ -154,7 +149,7 @@ class SimulatedHomeserver:
                     body = await answer if isinstance(answer, Awaitable) else answer
                 except No as no:
                     return web.json_response(no.body, status=no.status)
-                self._grew.set()
+                self._push.grown()
                 return web.Response(
                     body=msgspec.json.encode({} if body is None else body),
                     content_type="application/json",
@@ -255,7 +250,7 @@ class SimulatedHomeserver:
     async def _ping(self, call: _Call) -> Json:
         if call.names["id"] != self.registration.id:
             raise No(403, "M_FORBIDDEN", "Mismatching application service ID in path")
-        status = await self._tell("POST", "ping", call.body)
+        status = await self._push.tell("POST", "ping", call.body)
         if status == 0:
             raise No(502, "M_CONNECTION_FAILED", "Unable to connect")
         if status >= 300:
@@ -278,7 +273,7 @@ class SimulatedHomeserver:
     async def _resolve(self, call: _Call) -> Json:
         alias = call.names["alias"]
         if alias not in self.rooms.aliases and self._aliases.fullmatch(alias):
-            await self._tell("GET", f"rooms/{quote(alias, safe='')}", None)
+            await self._push.tell("GET", f"rooms/{quote(alias, safe='')}", None)
         if alias not in self.rooms.aliases:
             raise No(404, "M_NOT_FOUND", f"Room alias {alias} not found")
         return {"room_id": self.rooms.aliases[alias], "servers": [self.registration.server_name]}
@@ -386,44 +381,6 @@ class SimulatedHomeserver:
                 timeline["prev_batch"] = f"s{at}"
             joined[room_id] = {"timeline": timeline, "state": {"events": []}}
         return {"next_batch": f"s{here}", "rooms": {"join": joined}}
-
-    # Pushing
-
-    async def _push_for_ever(self) -> None:
-        while True:
-            await self._grew.wait()
-            self._grew.clear()
-            while self._pushed < len(self.rooms.stream):
-                await self._push_once()
-
-    async def _push_once(self) -> None:
-        upto = min(self._pushed + _BATCH, len(self.rooms.stream))
-        events = [one for one in self.rooms.stream[self._pushed : upto] if self._concerns(one)]
-        if events:
-            self._transactions += 1
-            body = {"events": events, "ephemeral": []}
-            # Until the bridge takes it; what waits for whom is another process, as a rule.
-            while await self._tell("PUT", f"transactions/{self._transactions}", body) != 200:  # noqa: ASYNC110
-                await asyncio.sleep(_RETRY)
-        self._pushed = upto
-
-    def _concerns(self, event: Json) -> bool:
-        named = (event["sender"], event.get("state_key") or "")
-        if any(self._users.fullmatch(one) for one in named):
-            return True
-        members = self.rooms.room(event["room_id"]).members("join")
-        return any(self._users.fullmatch(one["state_key"]) for one in members)
-
-    async def _tell(self, method: str, path: str, body: Json | None) -> int:
-        token = {"Authorization": f"Bearer {self.registration.hs_token}"}
-        url = f"{self.registration.url}/_matrix/app/v1/{path}"
-        data = None if body is None else msgspec.json.encode(body)
-        try:
-            async with self._session.request(method, url, data=data, headers=token) as answer:
-                await answer.read()
-                return answer.status
-        except (aiohttp.ClientError, TimeoutError):
-            return 0
 
 
 def _place(token: str | None, default: int) -> int:

@@ -13,15 +13,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from openmeet_bridge.core.ids import TenantId, UserSlug
+from openmeet_bridge.core.ids import PortalKind, PortalRef, TenantId, UserSlug
 from openmeet_bridge.core.naming import Naming
+from openmeet_bridge.demo.synapse import SynapseProcess
 
 from ..support.bridge import HERE, BridgeProcess, Settings
+from ..support.matrix_user import matrix_user
 from ..support.operator import Operator
 from ..support.waiting import eventually
 from ..support.world import World, connected
 
-pytestmark = pytest.mark.synapse
+# Many commands, one after the other: on a busy machine that takes its time.
+pytestmark = [pytest.mark.synapse, pytest.mark.timeout(240)]
 
 USERS, ROOMS, MEMBERS = 20, 5, 8
 
@@ -55,6 +58,7 @@ class Town:
                 "type": "group",
                 "slug": slug,
                 "name": slug.upper(),
+                "visibility": "public",
                 "members": [{"user": one} for one in members],
             }
             for slug, members in self.rooms.items()
@@ -107,7 +111,9 @@ async def begin_and_be_killed(world: World, operator: Operator, file: Path) -> N
     assert row[0] < USERS
 
 
-async def test_there_and_back(world: World, settings: Settings, tmp_path: Path) -> None:
+async def test_there_and_back(
+    world: World, settings: Settings, synapse: SynapseProcess, tmp_path: Path
+) -> None:
     town, operator = Town(), Operator(settings)
     file = tmp_path / "people.ndjson"
     file.write_text(town.lines)
@@ -125,6 +131,7 @@ async def test_there_and_back(world: World, settings: Settings, tmp_path: Path) 
         assert await inside(world, rooms[slug]) == ghosts(members)
 
     await looked_after(world, operator, town, rooms)
+    await somebody_from_matrix_is_put_out(world, operator, synapse, rooms)
     said = await operator.run("users", "export", town.people[0], "--tenant", HERE.id)
     records = [json.loads(line) for line in said.splitlines()]
     assert {"profile", "matrix_user", "room"} <= {record["record"] for record in records}
@@ -154,3 +161,16 @@ async def looked_after(
     await operator.run("portals", "release", *place, out, *where)
     await operator.run("portals", "release", *place, someone, *where, "--wait")
     assert await inside(world, rooms[slug]) == ghosts(town.rooms[slug])
+
+
+async def somebody_from_matrix_is_put_out(
+    world: World, operator: Operator, synapse: SynapseProcess, rooms: Mapping[str, str]
+) -> None:
+    """Who is not OpenMeet's is removed at once."""
+    slug, room_id = next(iter(rooms.items()))
+    alias = Naming("localhost").alias(PortalRef(HERE.id, PortalKind.GROUP, slug))
+    async with matrix_user(synapse, f"human-{secrets.token_hex(3)}") as human:
+        assert await human.join(alias) == room_id
+        words = ("portals", "kick", "group", slug, human.user_id, "--tenant", HERE.id)
+        await operator.run(*words, "--reason", "spam")
+        assert human.user_id not in await inside(world, room_id)

@@ -62,7 +62,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pages
 def test_commands_exist(page: Path) -> None:
     for line in COMMAND.findall(page.read_text("utf-8")):
-        words = shlex.split(line, comments=True)
+        words = _words(line)
         command, rest = _command(words)
         if command is None:
             assert _is_prose(words[0]), f"openmeet-bridge {line}: no such command"
@@ -152,11 +152,19 @@ def _is_prose(word: str) -> bool:
     return word in {"has", "serves", "is"}
 
 
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line, comments=True)
+    except ValueError:  # cut off inside quotes, at a sign that ends a command elsewhere
+        return line.split()
+
+
 def _command(words: list[str]) -> tuple[click.Command | None, list[str]]:
     """The command that words give, of a group too, and the words after its name."""
     command: click.Command | None = main
     for index, word in enumerate(words):
-        if not isinstance(command, click.Group) or word.startswith("-"):
+        # `[OPTIONS]` and `COMMAND` are of a usage line.
+        if not isinstance(command, click.Group) or not re.fullmatch(r"[a-z][a-z-]*", word):
             return command, words[index:]
         inner = command.commands.get(word)
         if inner is None and command is not main:
