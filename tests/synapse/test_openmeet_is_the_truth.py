@@ -34,7 +34,7 @@ STEPS = int(os.environ.get("OPENMEET_BRIDGE_TEST_STEPS", "2400"))
 BURST = 100
 KILL_EVERY = 4  # bursts
 BY_HAND = 8  # attempts to change a room by hand in each burst
-PATIENCE = 240.0
+PATIENCE = 150.0
 RULES = Rules(archive_after=None, archive_cancelled_after=None)
 JOIN_RULES = {"public": "public", "authenticated": "invite", "private": "invite"}
 
@@ -137,6 +137,14 @@ class Chaos:
                 found.append(f"{portal}: wanted {facts}, is {seen}")
         return found + await self._wrong_names(tenant, mxids)
 
+    async def undone(self) -> list[str]:
+        """What the bridge has not done yet, and why."""
+        jobs = await self.world.sql(
+            "SELECT tenant, kind, slug, attempts, permanent, error FROM job WHERE wanted > done"
+        )
+        heads = await self.world.sql("SELECT tenant, comparison_error FROM directory_head")
+        return [str(dict(row)) for row in (*jobs, *heads)]
+
     async def _seen(self, room_id: str) -> tuple[str, str, dict[str, int]]:
         state = {
             (one["type"], one["state_key"]): one["content"]
@@ -203,7 +211,8 @@ async def test_matrix_follows_openmeet_through_everything(
                         different = await chaos.differences(tenant)
                     except HomeserverError as error:
                         raise AssertionError(str(error)) from error
-                    assert not different, "\n".join(different[:20])
+                    told = [*different[:20], *await chaos.undone()]
+                    assert not different, "\n".join(told)
                     return True
 
                 await eventually(equal, "Matrix equals OpenMeet", seconds=PATIENCE)
