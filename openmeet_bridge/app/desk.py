@@ -1,7 +1,7 @@
 """A desk for an operator: what a one-off command needs, beside a running bridge or without one.
 
 A command asks and writes; it never works on jobs, and so takes no lock. What it writes is done by
-the bridge that runs, which looks for due jobs every few seconds.
+the bridge that runs, which is told in the same transaction.
 """
 
 from __future__ import annotations

@@ -203,6 +203,7 @@ class Directory:
         """Ask for the job of a user or a portal, also where all seems to be done."""
         async with self._database.connection() as connection:
             await jobs.want(connection, tenant, kind, slug)
+            await self.endings.announce(connection, Ending())
         self._wake()
 
     async def name_ghosts(self, tenant: TenantId) -> None:
