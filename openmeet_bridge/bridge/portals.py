@@ -24,6 +24,7 @@ from ..core.rules import Rules
 from ..matrix.homeserver import Homeserver
 from ..storage.database import Database
 from .ghosts import Ghosts
+from .half_made import HalfMade
 from .room_closing import RoomClosing
 from .room_creation import RoomCreation
 from .room_means import Means
@@ -61,6 +62,7 @@ class Portals:
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._ghosts = ghosts
+        self._bot = naming.bot
         self._rules = rules
         self._now = now
         self._views = RoomViews(database, homeserver, naming.bot, picture)
@@ -70,6 +72,7 @@ class Portals:
             ghosts=ghosts,
             naming=naming,
             views=self._views,
+            half_made=HalfMade(homeserver, naming.bot),
             now=now,
         )
         self._closing = RoomClosing(self._means)
@@ -113,7 +116,7 @@ class Portals:
         """
         # By its room: while that is settled, the portal may get another name.
         async with self._turn(await self._views.room_of(ref) or repr(ref)):
-            entry = await self._views.entry(ref)
+            entry = await self._usable(ref)
             if _must_close(entry.portal):
                 await self._closing.run(ref, entry)
                 entry = await self._views.entry(ref)
@@ -125,6 +128,20 @@ class Portals:
                 return  # Deleted, or made again: there is a job for that.
             wanted = await self._wanted(entry, entry.portal, look=True)
             await Settling(self._means, self._creation, entry, wanted).run()
+
+    async def _usable(self, ref: PortalRef) -> Entry:
+        """Return what the directory says of a portal, parted from a room that is of no use."""
+        entry = await self._views.entry(ref)
+        if entry.room is None:
+            return entry
+        present = await self._views.logged(entry.room)
+        if present is not None and self._bot in present.members:
+            return entry
+        room_id = entry.room.room_id
+        if not await self._means.half_made.is_given_up(room_id):
+            return entry
+        await self._means.abandon(room_id, entry.portal)
+        return await self._views.entry(ref)
 
     async def _wanted(self, entry: Entry, portal: Portal, *, look: bool) -> Wanted:
         rules = self._rules(portal.ref.tenant)

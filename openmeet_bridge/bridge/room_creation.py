@@ -36,6 +36,7 @@ class RoomCreation:
         self._homeserver = means.homeserver
         self._naming = means.naming
         self._aliases = means.aliases
+        self._half_made = means.half_made
         self._version = version
 
     def invited(self, wanted: Wanted) -> Sequence[Mxid]:
@@ -113,7 +114,8 @@ class RoomCreation:
         """Return the room that has the alias, if it was made for this portal.
 
         Returns:
-            None where the alias still leads to the room of a portal that had the name before.
+            None where the alias leads to a room that is of no use: that of a portal that had
+            the name before, or one that was never finished.
         """
         room_id = await self._homeserver.resolve_alias(wanted.portal.alias)
         if room_id is None:
@@ -123,8 +125,18 @@ class RoomCreation:
         async with self._database.connection() as connection:
             bound = await portals.bound_to(connection, room_id)
             former = await portals.is_former(connection, room_id)
-        if former or bound is not None:
-            return room_id if bound == wanted.portal.ref else None
+            states = await portals.states(connection, room_id)
+        # The homeserver pushes rooms of strangers too, if their alias is one of ours.
+        if any(one.type == CREATE and one.sender != self._naming.bot for one in states):
+            raise refusal
+        if former or bound not in (None, wanted.portal.ref):
+            return None
+        if await self._half_made.is_given_up(room_id):
+            if bound is not None:  # Its first event came just now: the next settling parts them.
+                raise HomeserverUnavailable(f"the room {room_id} was never finished") from refusal
+            return None
+        if bound is not None:
+            return room_id
         create = await self._homeserver.get_state(room_id, CREATE, "", self._naming.bot)
         mark = _mark(create or {})
         # A slug may have changed since: what counts is the name that was this portal's then.

@@ -9,14 +9,16 @@ from datetime import datetime
 
 import msgspec
 
+from ..core.directory import Portal
 from ..core.ids import Mxid, PortalRef, RoomId, UserSlug
 from ..core.naming import Naming
 from ..core.room_plan import Applied
 from ..matrix.homeserver import Homeserver
-from ..storage import portals
+from ..storage import portals, rooms
 from ..storage.database import Connection, Database
 from ..storage.portals import Room
 from .ghosts import Ghosts
+from .half_made import HalfMade
 from .room_steps import Outcome, Prepare, RoomSteps
 from .room_views import RoomViews
 
@@ -35,8 +37,18 @@ class Means:
     ghosts: Ghosts
     naming: Naming
     views: RoomViews
+    half_made: HalfMade
     now: Callable[[], datetime]
     aliases: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def abandon(self, room_id: RoomId, portal: Portal | None) -> None:
+        """Part a portal from a room that was never finished, so that it gets another."""
+        if portal is not None:
+            # Not resolved before: for an alias that is not there the homeserver would ask us.
+            async with self.aliases:
+                await self.homeserver.delete_alias(portal.alias, self.naming.bot)
+        async with self.database.transaction() as connection:
+            await rooms.unbind(connection, room_id, "closed")
 
     def steps(self, ref: PortalRef, room_id: RoomId, prepare: Prepare) -> RoomSteps:
         """Return what carries out steps in a room."""

@@ -29,6 +29,7 @@ from ..storage.spaces import Space
 from .changing import SPACE
 from .echo import NotSettled
 from .ghosts import Ghosts
+from .half_made import HalfMade
 from .ingest import Ingest
 from .space_views import SpaceViews
 
@@ -77,6 +78,7 @@ class Spaces:
         self._views = views
         self._wake = wake
         self._room_version = room_version
+        self._half_made = HalfMade(homeserver, naming.bot)
 
     async def plan(self, tenant: TenantId, group: str) -> Sequence[Step | str]:
         """Return what is missing; costs no request to the homeserver.
@@ -207,6 +209,9 @@ class Spaces:
             # The space of a group that had this slug before, and has another alias by now.
             await self._homeserver.delete_alias(wanted.alias, self._naming.bot)
             raise HomeserverUnavailable(f"the alias {wanted.alias} was given up") from refusal
+        if await self._half_made.is_given_up(room_id):
+            await self._homeserver.delete_alias(wanted.alias, self._naming.bot)
+            raise HomeserverUnavailable(f"the space {wanted.alias} was never finished")
         create = await self._homeserver.get_state(room_id, CREATE, "", self._naming.bot)
         if create is None or create.get(SPACE_KEY) != {"tenant": tenant, "group": group}:
             raise refusal

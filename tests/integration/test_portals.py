@@ -10,7 +10,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from openmeet_bridge.bridge import echo
+from openmeet_bridge.bridge import echo, half_made
 from openmeet_bridge.bridge.directory import Directory
 from openmeet_bridge.bridge.echo import NotSettled
 from openmeet_bridge.bridge.ghosts import Ghosts
@@ -41,6 +41,7 @@ from openmeet_bridge.storage.database import Database
 
 from ..support.house import LAKE, NAMING, ghost
 from ..support.noting_homeserver import NotingHomeserver
+from ..support.simulated_rooms import Room
 
 HIKERS = PortalRef(LAKE, PortalKind.GROUP, "hikers")
 TREKKERS = HIKERS._replace(slug="trekkers")
@@ -385,3 +386,31 @@ async def test_plans_of_new_members_are_plain(lake: Lake) -> None:
     await lake.settle()
     await lake.hikers(BEN, visibility=Visibility.PUBLIC)
     assert await lake.portals.plan(HIKERS) == [Join(ghost(BEN))]
+
+
+# What a homeserver leaves behind that dies while it makes a room
+
+
+@pytest.mark.parametrize("bound", [True, False], ids=["first event was pushed", "alias only"])
+async def test_a_room_that_was_never_finished_is_given_up(
+    lake: Lake, bound: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half_made, "PATIENCE", 0.1)
+    await lake.hikers(ANN)
+    torso = Room("!torso", "12", NAMING.bot)
+    mark = {"tenant": LAKE, "kind": "group", "slug": "hikers"}
+    lake.matrix.rooms.rooms[torso.room_id] = torso
+    lake.matrix.rooms.aliases[NAMING.alias(HIKERS)] = torso.room_id
+    lake.matrix.rooms.add(torso, NAMING.bot, "m.room.create", {PORTAL_KEY: mark}, "")
+    if bound:
+        await lake.matrix.tell()
+        assert (await lake.room()).room_id == torso.room_id
+    # It may be that somebody is making it at this moment.
+    with pytest.raises(HomeserverUnavailable, match="being made"):
+        await lake.portals.settle(HIKERS)
+    await asyncio.sleep(0.15)
+    await lake.settle()
+    room_id = (await lake.room()).room_id
+    assert room_id != torso.room_id
+    assert lake.matrix.rooms.aliases[NAMING.alias(HIKERS)] == room_id
+    assert await lake.inside(room_id) == {ghost("ann")}

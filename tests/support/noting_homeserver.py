@@ -72,6 +72,13 @@ class NotingHomeserver:
     def _room(self, room_id: str) -> Room:
         return self.rooms.room(room_id)
 
+    def _seen(self, room_id: str, user_id: str) -> Room:
+        """A room of which somebody may know what is in it."""
+        room = self._room(room_id)
+        if ("m.room.member", user_id) not in room.state:
+            raise No(403, "M_FORBIDDEN", f"User {user_id} not in room {room_id}")
+        return room
+
     # What portals ask
 
     async def create_room(self, user_id: str, body: Json) -> str:
@@ -112,16 +119,14 @@ class NotingHomeserver:
         return str(await self._do("state", type, put))
 
     async def get_state(self, room_id: str, type: str, state_key: str, user_id: str) -> Json | None:
-        return cast(
-            Json | None,
-            await self._do(
-                "get_state", type, lambda: self._room(room_id).content(type, state_key) or None
-            ),
-        )
+        def look() -> Json | None:
+            return self._seen(room_id, user_id).content(type, state_key) or None
+
+        return cast(Json | None, await self._do("get_state", type, look))
 
     async def room_state(self, room_id: str, user_id: str) -> list[bytes]:
         events = await self._do(
-            "room_state", room_id, lambda: list(self._room(room_id).state.values())
+            "room_state", room_id, lambda: list(self._seen(room_id, user_id).state.values())
         )
         return [msgspec.json.encode(event) for event in events]
 

@@ -122,7 +122,7 @@ class Chaos:
         found += [f"too many: {one}" for one in rooms.keys() - wanted.keys()]
         ghosts = await self.world.sql(
             """
-            SELECT ghost.mxid, ghost.slug FROM ghost
+            SELECT ghost.mxid, ghost.slug, active FROM ghost
             JOIN directory_user USING (tenant, slug) WHERE tenant = $1
             """,
             tenant,
@@ -135,7 +135,8 @@ class Chaos:
             facts = (expected.name, JOIN_RULES[expected.visibility], people)
             if seen != facts:
                 found.append(f"{portal}: wanted {facts}, is {seen}")
-        return found + await self._wrong_names(tenant, mxids)
+        active = {row["slug"]: row["mxid"] for row in ghosts if row["active"]}
+        return found + await self._wrong_names(tenant, active)
 
     async def undone(self) -> list[str]:
         """What the bridge has not done yet, and why."""
@@ -165,12 +166,9 @@ class Chaos:
 
     async def _wrong_names(self, tenant: TenantId, mxids: dict[str, str]) -> list[str]:
         wrong = []
-        active = await self.world.sql(
-            "SELECT slug FROM directory_user WHERE tenant = $1 AND active", tenant
-        )
         names = await self.openmeet.expected_names(tenant)
-        for slug in (row["slug"] for row in active):
-            profile = await self.world.homeserver.get_profile(mxids[slug], acting_as=self.world.bot)
+        for slug, mxid in sorted(mxids.items()):
+            profile = await self.world.homeserver.get_profile(mxid, acting_as=self.world.bot)
             if profile.displayname != names.get(slug):
                 wrong.append(f"{slug}: wanted {names.get(slug)!r}, is {profile.displayname!r}")
         return wrong
