@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import aiohttp
 
-from ..bridge.changing import SPACE, USER
 from ..bridge.comparison import COMPARE
 from ..bridge.delivery import Delivery
 from ..bridge.directory import Directory
@@ -19,6 +18,7 @@ from ..bridge.housekeeping import Housekeeping
 from ..bridge.identity import Identity
 from ..bridge.ingest import Ingest
 from ..bridge.inquiries import Inquiries
+from ..bridge.ledger import SPACE, USER
 from ..bridge.merging import Merging
 from ..bridge.pictures import Pictures
 from ..bridge.portals import Portals

@@ -20,6 +20,7 @@ from ..storage.database import Connection, Database
 from ..storage.directory import Head
 from .changing import Changing
 from .endings import Ending, Endings
+from .ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +166,21 @@ class Directory:
         bulk: bool,
         ending: Ending,
     ) -> Applied:
-        changing = Changing(connection, tenant, self._naming, self._rules(tenant), bulk=bulk)
+        rules = self._rules(tenant)
+        ledger = Ledger(connection, tenant, self._naming, rules, ending, bulk=bulk)
+        changing = Changing(ledger)
         for position, change in enumerate(changes):
             try:
                 await changing.make(change)
             except BridgeError as error:
                 error.position = position
                 raise
-        await changing.finish()
-        ending.users = changing.users_gone
-        ending.messages = changing.messages_gone
-        ending.memberships = changing.members_gone
+        await ledger.finish()
         revision = head.revision
-        if changing.differences:
+        if ledger.differences:
             revision = await directory.advance(connection, tenant)
             await self.endings.announce(connection, ending)
-        return Applied(revision, changing.differences)
+        return Applied(revision, ledger.differences)
 
     async def head(self, tenant: TenantId) -> Head:
         """Return how a tenant's directory stands."""

@@ -18,8 +18,8 @@ from ..core.ids import PortalKind, PortalRef, TenantId, UserSlug
 from ..core.provision_plan import USER, Unit
 from ..storage import instance, job_overview
 from ..storage.database import Database
-from .changing import SPACE
 from .directory import Directory
+from .ledger import SPACE
 
 SLICE = 50
 """Most units in one SQL transaction: the tenant's directory is locked as long."""

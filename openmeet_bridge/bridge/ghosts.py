@@ -18,7 +18,7 @@ from ..matrix.homeserver import Homeserver
 from ..storage import appearances, ghosts, jobs
 from ..storage.appearances import Appearance
 from ..storage.database import Database
-from .changing import USER
+from .ledger import USER
 from .pictures import Pictures
 
 log = structlog.get_logger(__name__)

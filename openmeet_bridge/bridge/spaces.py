@@ -26,11 +26,11 @@ from ..matrix.transactions import decode_events
 from ..storage import directory, event_log, ghosts, jobs, spaces
 from ..storage.database import Database
 from ..storage.spaces import Space
-from .changing import SPACE
 from .echo import NotSettled
 from .ghosts import Ghosts
 from .half_made import HalfMade
 from .ingest import Ingest
+from .ledger import SPACE
 from .space_views import SpaceViews
 
 log = structlog.get_logger(__name__)

@@ -69,7 +69,7 @@ async def told(desk: Desk, tenant: TenantId, kind: str, slug: str, *, wait: bool
     if not wait:
         served = await desk.is_served()
         click.echo(
-            "The running bridge does it within seconds." if served else f"Written. But {NOBODY}",
+            "The running bridge does it now." if served else f"Written. But {NOBODY}",
             err=not served,
         )
         return OK

@@ -106,11 +106,14 @@ def retry(failed: bool, tenant: str | None, config_file: Path) -> None:
     """
 
     async def work(desk: Desk) -> tuple[int, bool]:
+        from ..bridge.endings import Ending
         from ..storage import job_overview
 
         whose = None if tenant is None else desk.tenant(tenant)
         async with desk.database.connection() as connection:
             count = await job_overview.retry(connection, whose, failed_only=failed)
+            # Nothing ends; but the running bridge hears that there are jobs.
+            await desk.directory.endings.announce(connection, Ending())
         return count, await desk.is_served()
 
     count, served = at_desk(config_file, work)

@@ -67,9 +67,10 @@ def kick(
 ) -> None:
     """Take somebody out of a room, whatever OpenMeet says.
 
-    A user of OpenMeet (a slug, or the Matrix id of the ghost) stays out until `portals release`.
-    Somebody else's Matrix id, @name:server, is removed once and at once, and may come back where
-    the room is open: ban people of Matrix from a Matrix client.
+    A user of OpenMeet (a slug, or the Matrix id of the ghost) reads nothing more from that moment,
+    on open streams either, and stays out until `portals release`. Somebody else's Matrix id,
+    @name:server, is removed once and at once, and may come back where the room is open: ban
+    people of Matrix from a Matrix client.
 
     \b
     Example:

@@ -41,7 +41,7 @@ def doctor(config_file: Path, as_json: bool) -> None:
 
     Run it beside a running bridge. It checks the configuration, the database and its migrations,
     the homeserver, both tokens, the way back from the homeserver, typing, the registration that
-    the homeserver holds, and the clocks.
+    the homeserver holds, the clocks, and OpenMeet's database where one is configured.
 
     \b
     Examples:

@@ -213,8 +213,9 @@ def erase_user(
 ) -> None:
     """Erase a person for good: messages, names, pictures, memberships, our own copies.
 
-    The person can read nothing more at once; the rest is a job of the running bridge. There is no
-    way back, and nobody can have the slug again. The same command later shows how far it is.
+    From that moment the person reads nothing more, on open streams either; the rest is a job of
+    the running bridge. There is no way back, and nobody can have the slug again. The same command
+    later shows how far it is.
 
     Exit code 1: something is left that you must do yourself; the report says what and how.
 
