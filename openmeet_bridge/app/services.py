@@ -121,7 +121,12 @@ class Services:
             self.pictures.mxc if self.pictures else None,
         )
         self.portals = portals
-        self.reconciler = Reconciler(database, self._works, config.rooms.jobs_at_once)
+        self.reconciler = Reconciler(
+            database,
+            self._works,
+            config.rooms.jobs_at_once,
+            unseen=lambda: self.repair.ask(),
+        )
         self.directory = Directory(
             database,
             self.naming,

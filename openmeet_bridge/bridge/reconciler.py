@@ -40,9 +40,17 @@ class Reconciler:
         database: Where the jobs are.
         works: By kind of job, what does it: called with the tenant and the job's slug.
         at_once: How many jobs may run at the same time.
+        unseen: Called where what was done does not come back: events may have been lost.
     """
 
-    def __init__(self, database: Database, works: Mapping[str, Work], at_once: int = 4) -> None:
+    def __init__(
+        self,
+        database: Database,
+        works: Mapping[str, Work],
+        at_once: int = 4,
+        unseen: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._unseen = unseen
         self._database = database
         self._works = works
         self._at_once = at_once
@@ -132,6 +140,8 @@ class Reconciler:
             attempts=job.attempts + 1,
             permanent=permanent,
         )
+        if isinstance(error, NotSettled):
+            self._unseen()
         pause = _pause(job.attempts, error)
         await self._note(
             lambda connection: jobs.postpone(connection, job, pause, text, permanent=permanent)

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from ..core.events import MEMBER
 from ..core.ids import Mxid, PortalRef, RoomId
 from ..core.room_state import CANONICAL_ALIAS
 from ..core.room_steps import (
@@ -191,7 +192,7 @@ class RoomSteps:
         for step in steps:
             match step:
                 case Kick(_, reason):
-                    await server.kick(room_id, mxid, reason, bot)
+                    await self._kick(mxid, reason)
                 case Ban(_, reason):
                     await server.ban(room_id, mxid, reason, bot)
                 case Unban():
@@ -202,6 +203,18 @@ class RoomSteps:
                 case Join():
                     await self._prepare(mxid)
                     await self._join(mxid, invited=any(isinstance(one, Invite) for one in steps))
+
+    async def _kick(self, mxid: Mxid, reason: str) -> None:
+        try:
+            await self._homeserver.kick(self._room_id, mxid, reason, self._bot)
+        except Refused as error:
+            # Who went by themselves meanwhile is refused as well. The log will show it.
+            if isinstance(error, TokenRefused) or await self._is_inside(mxid):
+                raise
+
+    async def _is_inside(self, mxid: Mxid) -> bool:
+        member = await self._homeserver.get_state(self._room_id, MEMBER, mxid, self._bot)
+        return member is not None and member.get("membership") in ("join", "invite", "knock")
 
     async def _invite(self, mxid: Mxid) -> None:
         try:

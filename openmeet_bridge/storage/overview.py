@@ -162,7 +162,8 @@ async def counts(connection: Connection, tenant: TenantId) -> TenantCounts:
             count(*) FILTER (WHERE kind = 'group') AS groups,
             count(*) FILTER (WHERE kind = 'meetup') AS meetups,
             count(*) FILTER (WHERE kind = 'direct') AS directs,
-            (SELECT count(*) FROM portal WHERE tenant = $1) AS rooms,
+            (SELECT count(*) FROM portal JOIN directory_portal USING (tenant, kind, slug)
+             WHERE tenant = $1) AS rooms,
             (SELECT count(*) FROM directory_member WHERE tenant = $1) AS members,
             (SELECT count(*) FROM job
              WHERE tenant = $1 AND wanted > done AND NOT permanent) AS pending,
@@ -319,7 +320,7 @@ async def joined(connection: Connection, tenant: TenantId) -> dict[PortalRef, in
         f"""
         SELECT kind, slug, (SELECT count(*) FROM room_member JOIN ghost USING (mxid)
                             WHERE room_member.room_id = portal.room_id AND {_JOINED}) AS joined
-        FROM portal WHERE tenant = $1
+        FROM portal JOIN directory_portal USING (tenant, kind, slug) WHERE tenant = $1
         """,  # noqa: S608
         tenant,
     )

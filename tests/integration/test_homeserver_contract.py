@@ -249,7 +249,7 @@ async def test_people_have_the_power_they_are_given(stage: Stage) -> None:
     levels = await get(room_id, "m.room.power_levels", "", stage.bot) or {}
     await stage.state(room_id, "m.room.power_levels", {**levels, "users": {user: 50}})
     await person.send_state(room_id, "m.room.name", "", {"name": "Mine"}, user)
-    content = {"replacement_room": room_id}
+    content = {"replacement_room": "!another"}
     with pytest.raises(Refused, match="M_FORBIDDEN"):
         await person.send_state(room_id, "m.room.tombstone", "", content, user)
 

@@ -89,7 +89,12 @@ def ghosts(slugs: Sequence[str]) -> set[str]:
 
 
 async def rooms_of(world: World) -> dict[str, str]:
-    rows = await world.sql("SELECT slug, room_id FROM portal WHERE kind = 'group'")
+    rows = await world.sql(
+        """
+        SELECT slug, room_id FROM portal JOIN directory_portal USING (tenant, kind, slug)
+        WHERE kind = 'group'
+        """
+    )
     return {row["slug"]: row["room_id"] for row in rows}
 
 
