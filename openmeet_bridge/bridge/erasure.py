@@ -23,6 +23,7 @@ from ..storage.database import Database
 from ..storage.erasure import Erasure
 from ..telemetry import ERASED
 from .directory import Directory
+from .endings import Ending
 from .erasure_report import left_of
 from .ghosts import DEVICE
 from .redacting import MoreLater, Redacting
@@ -100,6 +101,7 @@ class Erasures:
                     connection, tenant, slug
                 )
                 await erasure.save(connection, begun)
+                await self._directory.endings.announce(connection, Ending())
         await self._directory.apply(tenant, [DeleteUser(slug)])
         self._wake()
         return await self.report(tenant, slug)

@@ -23,7 +23,11 @@ _SHOWN = 200
 
 @click.command(epilog=EXIT_CODES)
 @click.option(
-    "--tenant", "tenants", metavar="ID", multiple=True, help="Whose; may be repeated. Default: all."
+    "--tenant",
+    "tenants",
+    metavar="ID",
+    multiple=True,
+    help="Whose; may be repeated. Default: all that are not suspended.",
 )
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @click.option("--allow-removals", is_flag=True, help="However much that removes.")
@@ -49,7 +53,7 @@ def sync(
     """
 
     async def work(desk: Desk) -> tuple[dict[TenantId, Compared], bool]:
-        whose = [desk.tenant(one) for one in dict.fromkeys(tenants)] or desk.tenants
+        whose = [desk.tenant(one) for one in dict.fromkeys(tenants)] or await _all(desk)
         found = {
             one: await desk.comparison.compare(one, dry_run=dry_run, allow_removals=allow_removals)
             for one in whose
@@ -66,6 +70,14 @@ def sync(
             click.echo(NOBODY, err=True)
     refused = [one for one in found.values() if one.refused is not None]
     raise SystemExit(FAILED if refused and not allow_removals else OK)
+
+
+async def _all(desk: Desk) -> list[TenantId]:
+    """Return the tenants that may be compared; who is left out is said."""
+    suspended = [one for one in desk.tenants if (await desk.directory.head(one)).suspended]
+    for tenant in suspended:
+        click.echo(f"left out: {cell(tenant)} is suspended (deprovisioned)", err=True)
+    return [one for one in desk.tenants if one not in suspended]
 
 
 def _show(found: dict[TenantId, Compared]) -> None:

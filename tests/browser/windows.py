@@ -33,7 +33,7 @@ class Windows:
         context = self._browser.new_context(
             **{"viewport": WIDE, "locale": "en-GB", "reduced_motion": "reduce", **options}
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         self._contexts.append(context)
         if not websockets:
             context.route_web_socket("**/*", lambda socket: socket.close())

@@ -250,6 +250,8 @@ def test_from_openmeets_database(openmeet: str, database_url: str, tmp_path: Pat
     assert office.json("tenants", "list")[0]["counts"]["users"] == 0
     office.said("deprovision", "--tenant", "lake")
     assert office.run("sync", "--tenant", "lake").exit_code == cli.FAILED  # suspended
+    others = office.run("sync", "--dry-run")
+    assert (others.exit_code, "lake is suspended" in others.stderr) == (0, True)
     with working(office):
         result = office.run("provision", "--report", str(tmp_path / "report.json"))
     report = report_of(tmp_path / "report.json")

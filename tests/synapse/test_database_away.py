@@ -75,6 +75,10 @@ async def health(world: World, what: str) -> Answer:
     return await call(world.session, "GET", f"{world.settings.operations_url}/health/{what}")
 
 
+async def is_ready(world: World) -> bool:
+    return (await health(world, "ready")).status == 200
+
+
 def heartbeats(stream: Stream) -> int:
     return len(stream.of("heartbeat"))
 
@@ -86,7 +90,7 @@ async def test_all_waits_and_goes_on(
     alice, bob = await world.here.user("Alice"), await world.here.user("Bob")
     room_id = await world.here.group(f"away-{secrets.token_hex(4)}", [alice, bob])
     earlier = set(await true_order(world, room_id))
-    assert (await health(world, "ready")).status == 200
+    await eventually(lambda: is_ready(world), "the bridge has looked at the homeserver")
 
     async def speak(body: str) -> str:
         content = {"msgtype": "m.text", "body": body}
