@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .directory import Member, Override, Portal, User
-from .ids import PortalKind, PortalRef, UserSlug
+from .ids import PortalRef, UserSlug
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,3 @@ class Difference:
     what: str
     member: UserSlug | None = None
     fields: tuple[str, ...] = ()
-
-
-def portal_kind(difference: Difference) -> PortalKind | None:
-    """Return the kind of portal that a difference concerns; None: a user."""
-    return None if difference.kind == "user" else PortalKind(difference.kind)

@@ -78,12 +78,6 @@ def is_read_only(portal: Portal, rules: Rules, now: datetime) -> bool:
     return moment is not None and moment <= now
 
 
-def next_change(portal: Portal, rules: Rules, now: datetime) -> datetime | None:
-    """Return when a portal's room must be looked at again though nothing changes; None: never."""
-    moment = rules.archived_at(portal)
-    return moment if moment is not None and moment > now else None
-
-
 def contents(wanted: Wanted) -> dict[Key, Content]:
     """Return all state but power levels and aliases. An unknown avatar is left out."""
     portal = wanted.portal

@@ -34,7 +34,6 @@ from openmeet_bridge.core.room_state import (
     Wanted,
     contents,
     is_read_only,
-    next_change,
 )
 from openmeet_bridge.core.room_steps import (
     Ban,
@@ -501,14 +500,12 @@ def test_archives_begin_when_their_time_has_come() -> None:
     rules = Rules(archive_after=timedelta(days=3), archive_cancelled_after=timedelta(days=1))
     meetup = Portal(REF._replace(kind=PortalKind.MEETUP), "#x:test", "Walk", ends_at=NOW)
     begins = NOW + timedelta(days=3)
-    assert next_change(meetup, rules, NOW) == begins
     assert not is_read_only(meetup, rules, begins - timedelta(seconds=1))
     assert is_read_only(meetup, rules, begins)
-    assert next_change(meetup, rules, begins) is None
     assert not is_read_only(replace(meetup, ends_at=begins), rules, begins)
     cancelled = replace(meetup, status="cancelled", visibility=Visibility.PUBLIC)
     assert is_read_only(cancelled, rules, NOW + timedelta(days=1))
-    assert next_change(Portal(REF, "#x:test", "Group", ends_at=NOW), rules, NOW) is None
+    assert not is_read_only(Portal(REF, "#x:test", "Group", ends_at=NOW), rules, begins)
 
 
 def test_a_room_is_closed_once_and_says_so_once() -> None:
