@@ -185,8 +185,9 @@ class EmbeddedPostgres:
 
     def _worth_another_try(self, said: str, deadline: float) -> bool:
         """False when it is; raises when it is not."""
-        # The workers of a server that was killed need a moment to notice.
-        if "pre-existing shared memory block" in said and time.monotonic() < deadline:
+        # A killed server is seen until it is reaped, and its workers need a moment to notice.
+        passing = ("pre-existing shared memory block", 'lock file "postmaster.pid" already exists')
+        if any(one in said for one in passing) and time.monotonic() < deadline:
             return False
         raise EmbeddedPostgresError(f"PostgreSQL does not start:\n{said}")
 

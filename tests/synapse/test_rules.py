@@ -565,17 +565,22 @@ async def test_a_portal_costs_one_request_and_one_a_member(
         return all([await _is_made(openmeet, slug) for slug in slugs])
 
     await eventually(made, "the ghosts are made")
-    before = len(_changes(openmeet))
+    before = len(openmeet.asked.passed)
     group = await openmeet.portal(GROUP, *map(Member, slugs), visibility=visibility)
     room_id = await openmeet.settled(group.ref)
     here = quote(room_id, safe="")
-    asked = _changes(openmeet)[before:]
-    ours = [one for one in asked if "/createRoom" in one or here in one or room_id in one]
+    asked = [one for one in openmeet.asked.passed[before:] if one.method not in READS]
+    # Other rooms, as the tenant's space, may be made at the same time.
+    named = group.ref.slug.encode()
+    makes = [one.path for one in asked if "/createRoom" in one.path and named in one.body]
+    ours = makes + [one.path for one in asked if here in one.path or room_id in one.path]
     listing = visibility is Visibility.PUBLIC
     assert len(ours) == 1 + len(slugs) + listing, ours
     before = len(openmeet.asked.passed)
     await openmeet.again(group.ref)
-    assert not [one for one in openmeet.asked.passed[before:] if "/sync" not in one.path]
+    asked = [f"{one.method} {one.path}" for one in openmeet.asked.passed[before:]]
+    # The listing in the space of the group is a job of its own, and may be under way.
+    assert not [one for one in asked if here in one or room_id in one]
 
 
 async def _is_made(openmeet: OpenMeet, slug: UserSlug) -> bool:
