@@ -63,7 +63,12 @@ An entry can come twice after a break: put it in by `event_id`. An entry can com
 
 _MEANINGS: Final = {
     "hello": "The first frame of a stream: who you are, and where the stream begins.",
-    "timeline": "An entry of a room: a message, or a change of its state.",
+    "timeline": "A new entry of a room: a message, or something that happened there.",
+    "timeline.changed": (
+        "An entry as it is now, after an edit, a reaction or a deletion. Put it in the place of the "
+        "one that you have, unless that has a higher `revision`; where you have none, it is older "
+        "than what you have loaded."
+    ),
     "membership": "Somebody came into a room, or went. The entry itself follows.",
     "room.added": "You are in a room now. Fetch the room and its timeline.",
     "room.removed": "You are out of a room: `left`, `removed` or `banned`.",

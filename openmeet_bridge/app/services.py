@@ -19,6 +19,7 @@ from ..bridge.identity import Identity
 from ..bridge.ingest import Ingest
 from ..bridge.inquiries import Inquiries
 from ..bridge.ledger import SPACE, USER
+from ..bridge.log_view import LogView
 from ..bridge.merging import Merging
 from ..bridge.pictures import Pictures
 from ..bridge.portals import Portals
@@ -49,7 +50,6 @@ from ..storage import event_log
 from ..storage.announcements import Announcements
 from ..storage.database import Database
 from ..storage.event_log import Head
-from ..storage.log_view import LogView
 from ..storage.outbox import Message
 from ..stream import frames
 from ..stream.bus import LocalBus

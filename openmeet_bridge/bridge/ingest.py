@@ -25,6 +25,7 @@ from ..core.events import (
 from ..core.ids import EventId, PortalKind, PortalRef, Position, RoomId, TenantId
 from ..core.naming import Naming
 from ..core.placing import place
+from ..core.relations import is_line
 from ..storage import directory, event_log, outbox, quarantine, read_marks, rooms
 from ..storage.database import UNKEEPABLE, Connection, Database
 from ..storage.event_log import Found, Row
@@ -32,6 +33,7 @@ from ..storage.read_marks import ReadMark
 from ..telemetry import INGESTED, QUARANTINED
 from .drift import Drift
 from .memberships import Memberships
+from .relating import Relating
 
 log = structlog.get_logger(__name__)
 
@@ -182,6 +184,7 @@ class _Batch:
         self._drift = Drift(naming.bot)
         self._found: dict[EventId, Found] = {}
         self._members = Memberships()
+        self._relating = Relating()
         self._state: dict[tuple[RoomId, str, str], rooms.State] = {}
         self._redactions: dict[tuple[RoomId, EventId], EventId] = {}
         self._moved_state: set[tuple[RoomId, str, str]] = set()
@@ -201,6 +204,7 @@ class _Batch:
         self._found = await event_log.look_up(self._connection, pairs)
         new = [event for event_id, event in unique.items() if not self._found[event_id].known]
         await self._members.load(self._connection, new)
+        await self._relating.load(self._connection, new)
         return new
 
     async def _bind_portals(self, events: Sequence[Event]) -> None:
@@ -225,11 +229,15 @@ class _Batch:
         self.position = Position(self.position + 1)
         key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
         redacted_by = self._note_redaction(event)
+        found = self._found[event.event_id]
+        about = self._relating.add(
+            event, self.position, redacted=redacted_by is not None, related=found.related
+        )
         row = Row(
             position=self.position,
             event_id=event.event_id,
             room_id=event.room_id,
-            tenant=self._found[event.event_id].tenant,
+            tenant=found.tenant,
             sort_key=key,
             type=event.type,
             sender=event.sender,
@@ -241,6 +249,9 @@ class _Batch:
             effect=self._members.apply(event, self.position, key),
             redacted_by=redacted_by,
             source=self.source,
+            line=is_line(event),
+            about=about,
+            related=found.related,
         )
         self.rows.append(row)
         self._note_state(row)
@@ -274,6 +285,7 @@ class _Batch:
             targets = [(room, target, by) for (room, target), by in self._redactions.items()]
             if await event_log.redact(self._connection, targets) < len(targets):
                 await event_log.expect_redactions(self._connection, targets)
+        await self._relating.write(self._connection)
         if self._members.changed:
             await rooms.save_members(self._connection, list(self._members.changed.values()))
         if self._state:

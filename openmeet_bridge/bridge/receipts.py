@@ -13,7 +13,7 @@ from ..core.errors import NotFound
 from ..core.ids import EventId, Mxid, RoomId, TenantId
 from ..matrix.errors import HomeserverError, RateLimited, Refused
 from ..matrix.homeserver import Homeserver
-from ..storage import entries, read_marks, room_list, rooms
+from ..storage import lines, read_marks, room_list, rooms
 from ..storage.database import Connection, Database
 from ..storage.read_marks import ReadMark
 from ..stream import frames
@@ -54,7 +54,7 @@ class Receipts:
         async with self._database.transaction() as connection:
             if not await rooms.is_joined(connection, tenant, room_id, mxid):
                 raise NotFound("You are in no such room.")
-            if await entries.sort_key_of(connection, tenant, room_id, event_id) is None:
+            if await lines.sort_key_of(connection, tenant, room_id, event_id) is None:
                 raise NotFound("The room has no such event.", fields={"body.event_id": "unknown"})
             moved = await self._raise(connection, [ReadMark(room_id, mxid, event_id, now_ms)])
         if moved:

@@ -7,12 +7,11 @@ from typing import Protocol
 
 from ..core.cursor import Cursor
 from ..core.ids import Mxid, Position, TenantId
-from ..storage.entries import Missed
-from ..storage.log_view import Standing
 from ..stream import frames
 from ..stream.frames import Frame
 from ..stream.hub import Hub
 from ..stream.subscriber import Phase, Subscriber
+from .log_view import Missed, Standing
 
 
 class Log(Protocol):

@@ -11,9 +11,11 @@ from ..core.events import MESSAGE
 from ..core.ids import EventId, Mxid, RoomId, TenantId
 from ..core.naming import Naming
 from ..core.permissions import PowerLevels, power_levels
-from ..storage import entries, event_log, room_list, rooms
+from ..storage import event_log, lines, room_list, rooms
 from ..storage.database import Connection, Database
+from ..storage.lines import Line
 from ..storage.room_list import ListedRoom, RoomPerson
+from . import showing
 
 _END = (1 << 63) - 1
 
@@ -120,12 +122,14 @@ class Timeline:
                 page = await reader.before(
                     _END if before is None else _key("before", before), limit
                 )
+            found, has_before, has_after = page
+            shown = await showing.entries(connection, found)
             receipts = await room_list.receipts(connection, tenant, room_id)
         marks = [
             Receipt(room_id, mark.person, mark.event_id, order_text(mark.sort_key), mark.timestamp)
             for mark in receipts
         ]
-        return Page(*page, marks)
+        return Page(shown, has_before, has_after, marks)
 
     async def _check(
         self, connection: Connection, tenant: TenantId, room_id: RoomId, mxid: Mxid
@@ -136,7 +140,9 @@ class Timeline:
     async def _with_last(
         self, connection: Connection, tenant: TenantId, mxid: Mxid, listed: list[ListedRoom]
     ) -> list[ListedWithLast]:
-        last = await entries.last_messages(connection, tenant, [room.room_id for room in listed])
+        found = await lines.last_messages(connection, tenant, [room.room_id for room in listed])
+        shown = await showing.entries(connection, list(found.values()))
+        last = {entry.room_id: entry for entry in shown}
         return [
             ListedWithLast(
                 room,
@@ -154,16 +160,16 @@ class _Reader:
         self._connection = connection
         self._place = tenant, room_id
 
-    async def before(self, key: int, limit: int) -> tuple[list[Entry], bool, bool]:
-        found = await entries.page_before(self._connection, *self._place, key, limit + 1)
+    async def before(self, key: int, limit: int) -> tuple[list[Line], bool, bool]:
+        found = await lines.page_before(self._connection, *self._place, key, limit + 1)
         return found[-limit:], len(found) > limit, key != _END
 
-    async def after(self, key: int, limit: int) -> tuple[list[Entry], bool, bool]:
-        found = await entries.page_after(self._connection, *self._place, key, limit + 1)
+    async def after(self, key: int, limit: int) -> tuple[list[Line], bool, bool]:
+        found = await lines.page_after(self._connection, *self._place, key, limit + 1)
         return found[:limit], True, len(found) > limit
 
-    async def around(self, event_id: EventId, limit: int) -> tuple[list[Entry], bool, bool]:
-        key = await entries.sort_key_of(self._connection, *self._place, event_id)
+    async def around(self, event_id: EventId, limit: int) -> tuple[list[Line], bool, bool]:
+        key = await lines.sort_key_of(self._connection, *self._place, event_id)
         if key is None:
             raise NotFound("The room has no such event.", fields={"query.around": "unknown event"})
         older, has_before, _ = await self.before(key + 1, max(1, (limit + 1) // 2))

@@ -34,11 +34,15 @@ class Cursor(NamedTuple):
         return cls(match[1], Position(int(match[2], 16))) if match else None
 
 
+_ZERO = 1 << 62
+"""Written for the sort key 0, so that keys of either sign are texts in the right order."""
+
+
 def order_text(sort_key: int) -> str:
     """Write a sort key so that the order of the texts is the order of the timeline."""
-    return f"{sort_key:016x}"
+    return f"{sort_key + _ZERO:016x}"
 
 
 def parse_order(text: str) -> int | None:
     """Return the sort key written by :func:`order_text`; None where the text is none."""
-    return int(text, 16) if _ORDER.fullmatch(text) and text < "8" else None
+    return int(text, 16) - _ZERO if _ORDER.fullmatch(text) and text < "8" else None

@@ -33,6 +33,9 @@ class Row:
     effect: int
     redacted_by: EventId | None
     source: str
+    line: bool
+    about: EventId | None
+    related: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Found:
     known: bool
     tenant: TenantId | None
     redaction: EventId | None
+    related: bool
 
 
 async def look_up(
@@ -77,7 +81,9 @@ async def look_up(
     rows = await connection.fetch(
         """
         SELECT given.event_id, log.event_id IS NOT NULL AS known, portal.tenant,
-               pending_redaction.redaction
+               pending_redaction.redaction,
+               EXISTS (SELECT FROM relation WHERE relation.target = given.event_id
+                       AND relation.room_id = given.room_id AND NOT relation.redacted) AS related
         FROM unnest($1::text[], $2::text[]) AS given (event_id, room_id)
         LEFT JOIN log ON log.event_id = given.event_id
         LEFT JOIN portal ON portal.room_id = given.room_id
@@ -87,7 +93,7 @@ async def look_up(
         [event_id for event_id, _ in events],
         [room_id for _, room_id in events],
     )
-    return {row[0]: Found(row[1], row[2], row[3]) for row in rows}
+    return {row[0]: Found(row[1], row[2], row[3], row[4]) for row in rows}
 
 
 async def known(connection: Connection, event_ids: Sequence[EventId]) -> set[EventId]:
@@ -105,12 +111,14 @@ async def insert(connection: Connection, rows: Sequence[Row], position: Position
     """
     await connection.execute(
         """
-        WITH moved AS (UPDATE log_head SET position = $16)
+        WITH moved AS (UPDATE log_head SET position = $19)
         INSERT INTO log (position, event_id, room_id, tenant, sort_key, type, sender, state_key,
-                         timestamp, content, client_txn_id, counted, effect, redacted_by, source)
+                         timestamp, content, client_txn_id, counted, effect, redacted_by, source,
+                         line, about, related)
         SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[],
                              $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bytea[],
-                             $11::text[], $12::bool[], $13::smallint[], $14::text[], $15::text[])
+                             $11::text[], $12::bool[], $13::smallint[], $14::text[], $15::text[],
+                             $16::bool[], $17::text[], $18::bool[])
         """,
         *_columns(rows),
         position,
@@ -368,4 +376,7 @@ def _columns(rows: Sequence[Row]) -> list[list[object]]:
         [row.effect for row in rows],
         [row.redacted_by for row in rows],
         [row.source for row in rows],
+        [row.line for row in rows],
+        [row.about for row in rows],
+        [row.related for row in rows],
     ]

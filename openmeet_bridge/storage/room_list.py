@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -189,3 +190,26 @@ def _person(row: asyncpg.Record) -> Person:
     mxid = Mxid(row["mxid"])
     name = row["name"] or fallback_name(mxid)
     return Person(mxid, name, row["avatar_url"], row["user_slug"])
+
+
+async def people_of(
+    connection: Connection, wanted: Sequence[tuple[RoomId, Mxid]]
+) -> dict[tuple[RoomId, Mxid], Person]:
+    """Return who these people are in these rooms, those who left included."""
+    rows = await connection.fetch(
+        """
+        SELECT given.room_id, given.mxid, coalesce(directory_user.name, someone.name) AS name,
+               directory_user.avatar_url, ghost.slug AS user_slug
+        FROM unnest($1::text[], $2::text[]) AS given (room_id, mxid)
+        LEFT JOIN room_member AS someone
+               ON someone.room_id = given.room_id AND someone.mxid = given.mxid
+        LEFT JOIN ghost ON ghost.mxid = given.mxid
+        LEFT JOIN portal ON portal.room_id = given.room_id
+        LEFT JOIN directory_user
+               ON directory_user.tenant = ghost.tenant AND directory_user.slug = ghost.slug
+                  AND ghost.tenant = portal.tenant
+        """,
+        [room_id for room_id, _ in wanted],
+        [mxid for _, mxid in wanted],
+    )
+    return {(row["room_id"], row["mxid"]): _person(row) for row in rows}

@@ -132,6 +132,7 @@ class _Bye(msgspec.Struct):
 FRAME_TYPES: dict[str, type] = {
     "hello": _Hello,
     "timeline": Entry,
+    "timeline.changed": Entry,
     "membership": _Membership,
     "room.added": _RoomAdded,
     "room.removed": _RoomRemoved,
@@ -190,7 +191,8 @@ def room_frames(logged: LogEntry, cursor: Cursor) -> Iterator[Frame]:
             logged.entry.room_id, effect.user, effect.membership, reason=effect.reason
         )
         yield _frame("membership", change)
-    yield Frame("timeline", _encoder.encode(logged.entry), cursor)
+    kind = "timeline.changed" if logged.changed else "timeline"
+    yield Frame(kind, _encoder.encode(logged.entry), cursor)
 
 
 def own_frame(logged: LogEntry, cursor: Cursor) -> Frame | None:

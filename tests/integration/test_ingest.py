@@ -24,7 +24,7 @@ from openmeet_bridge.core.ids import (
     UserSlug,
 )
 from openmeet_bridge.core.naming import Naming
-from openmeet_bridge.storage import entries, event_log, outbox, quarantine, room_list, rooms
+from openmeet_bridge.storage import event_log, lines, outbox, quarantine, room_list, rooms
 from openmeet_bridge.storage.database import Database
 
 NAMING = Naming("test")
@@ -49,16 +49,13 @@ class World:
 
     async def timeline(self) -> list[str]:
         async with self.database.connection() as connection:
-            page = await entries.page_after(connection, TENANT, ROOM, 0, 1000)
+            page = await lines.page_after(connection, TENANT, ROOM, 0, 1000)
         return [entry.event_id for entry in page]
 
     async def log(self, after: int = 0) -> list[tuple[int, str, bool | None]]:
         async with self.database.connection() as connection:
-            found, _ = await entries.after(connection, Position(after), 1000)
-        return [
-            (one.position, one.entry.event_id, one.effect.joined if one.effect else None)
-            for one in found
-        ]
+            found, _ = await lines.after(connection, Position(after), 1000)
+        return [(one.place, one.event_id, one.effect > 0 if one.effect else None) for one in found]
 
     async def membership(self, mxid: Mxid) -> str | None:
         async with self.database.connection() as connection:
@@ -183,18 +180,18 @@ async def test_a_redaction_blanks_its_target_whichever_comes_first(
     for one in (redaction, target) if early else (target, redaction):
         await world.push(one)
     async with world.database.connection() as connection:
-        page = await entries.page_after(connection, TENANT, ROOM, 0, 10)
+        page = await lines.page_after(connection, TENANT, ROOM, 0, 10)
         stored = await connection.fetchval("SELECT content FROM log WHERE event_id = '$target'")
     (blanked,) = [entry for entry in page if entry.event_id == "$target"]
-    assert blanked.redacted
+    assert blanked.redacted_by == "$redaction"
     assert bytes(blanked.content) == b"{}" == stored
 
 
 async def test_a_redaction_beside_the_content_counts(world: World) -> None:
     await world.push(message("$old"), event("m.room.redaction", {}, redacts="$old"))
     async with world.database.connection() as connection:
-        page = await entries.page_after(connection, TENANT, ROOM, 0, 10)
-    assert [entry.redacted for entry in page if entry.event_id == "$old"] == [True]
+        page = await lines.page_after(connection, TENANT, ROOM, 0, 10)
+    assert [bool(entry.redacted_by) for entry in page if entry.event_id == "$old"] == [True]
 
 
 async def test_a_redaction_does_not_reach_into_another_room(world: World) -> None:
@@ -202,8 +199,8 @@ async def test_a_redaction_does_not_reach_into_another_room(world: World) -> Non
     await world.push(create(other, slug="sailors"), message("$mine"))
     await world.push(event("m.room.redaction", {"redacts": "$mine"}, room=other))
     async with world.database.connection() as connection:
-        page = await entries.page_after(connection, TENANT, ROOM, 0, 10)
-    assert not any(entry.redacted for entry in page)
+        page = await lines.page_after(connection, TENANT, ROOM, 0, 10)
+    assert not any(entry.redacted_by for entry in page)
 
 
 async def test_members_come_and_go(world: World) -> None:

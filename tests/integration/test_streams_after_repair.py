@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from openmeet_bridge.bridge.ingest import Ingest
+from openmeet_bridge.bridge.log_view import LogView
 from openmeet_bridge.core.entry import LogEntry
 from openmeet_bridge.core.events import Event
 from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId
 from openmeet_bridge.core.naming import Naming
 from openmeet_bridge.storage.database import Database
-from openmeet_bridge.storage.log_view import LogView
 
 from ..stream.true_room import TrueRoom
 

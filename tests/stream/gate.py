@@ -10,11 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from openmeet_bridge.bridge.log_view import Missed, Standing
 from openmeet_bridge.bridge.streams import Log
 from openmeet_bridge.core.entry import LogEntry
 from openmeet_bridge.core.ids import Mxid, Position, TenantId
-from openmeet_bridge.storage.entries import Missed
-from openmeet_bridge.storage.log_view import Standing
 
 _ROUNDS = 10
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
+from openmeet_bridge.bridge.log_view import Missed, Standing
 from openmeet_bridge.core.cursor import SORT_KEY_STEP, order_text
 from openmeet_bridge.core.entry import Entry, LogEntry, MembershipEffect, Person
 from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId
-from openmeet_bridge.storage.entries import Missed
-from openmeet_bridge.storage.log_view import Standing
 
 from .truth import Version
 
@@ -127,11 +124,12 @@ class MemoryLog:
             row.event_id,
             row.room_id,
             order_text(row.position * SORT_KEY_STEP),
+            row.position,
             "m.room.message" if row.who is None else "m.room.member",
+            "text" if row.who is None else "member",
             sender,
             0,
-            msgspec.Raw(b"{}"),
-            redacted=False,
+            "hi",
             state_key=row.who,
         )
         effect = None

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from openmeet_bridge.bridge.log_view import LogView
 from openmeet_bridge.core.events import Event
 from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId
-from openmeet_bridge.storage.log_view import LogView
 
 from .machine import A, B, StreamMachine, exploring, some
 from .memory_log import MemoryLog

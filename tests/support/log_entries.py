@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from openmeet_bridge.core.cursor import SORT_KEY_STEP, order_text
 from openmeet_bridge.core.entry import Entry, LogEntry, MembershipEffect, Person
 from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId, UserSlug
@@ -19,8 +17,7 @@ def person(slug: str) -> Person:
 
 def said(position: int, room_id: RoomId = ROOM, body: str = "hi") -> LogEntry:
     """A message."""
-    content = msgspec.Raw(msgspec.json.encode({"body": body}))
-    return LogEntry(Position(position), TENANT, _entry(position, room_id, content))
+    return LogEntry(Position(position), TENANT, _entry(position, room_id, body))
 
 
 def moved(
@@ -34,25 +31,23 @@ def moved(
     tenant: TenantId = TENANT,
 ) -> LogEntry:
     """Somebody's coming or going."""
-    content = msgspec.Raw(msgspec.json.encode({"membership": membership}))
-    entry = _entry(position, room_id, content, who)
+    entry = _entry(position, room_id, f"{who.name}: {membership}", who)
     joined = membership == "join"
     effect = MembershipEffect(who, joined, membership, by_self, reason, "group", "Hikers")
     return LogEntry(Position(position), tenant, entry, effect)
 
 
-def _entry(
-    position: int, room_id: RoomId, content: msgspec.Raw, subject: Person | None = None
-) -> Entry:
+def _entry(position: int, room_id: RoomId, text: str, subject: Person | None = None) -> Entry:
     return Entry(
         EventId(f"${position}"),
         room_id,
         order_text(position * SORT_KEY_STEP),
+        position,
         "m.room.message" if subject is None else "m.room.member",
+        "text" if subject is None else "member",
         person("someone"),
         position,
-        content,
-        redacted=False,
+        text,
         state_key=None if subject is None else subject.mxid,
         subject=subject,
     )

@@ -206,7 +206,7 @@ class User:
     async def bodies(self, room_id: str) -> list[str]:
         """The texts of a room's messages, in the order of its timeline."""
         entries = await self.timeline(room_id)
-        return [entry["content"]["body"] for entry in entries if "body" in entry["content"]]
+        return [entry["text"] for entry in entries if entry["kind"] == "text"]
 
     def stream(
         self, cursor: str | None = None, *, lifetime: float = 3600.0

@@ -64,8 +64,7 @@ class Stream:
 
     def bodies(self, room_id: str | None = None) -> list[str]:
         """The texts of the messages that came."""
-        contents = (entry["content"] for entry in self.entries(room_id))
-        return [content["body"] for content in contents if "body" in content]
+        return [entry["text"] for entry in self.entries(room_id) if entry["kind"] == "text"]
 
     async def wait(self, type: str, *, seconds: float = SECONDS, **data: Any) -> Frame:
         """Waits until a frame of a type with these values has come; returns the first."""
@@ -77,7 +76,7 @@ class Stream:
     async def message(self, body: str, *, seconds: float = SECONDS) -> dict[str, Any]:
         """Waits until a message with this text has come; returns its entry."""
         await self.until(lambda stream: body in stream.bodies(), f"message {body}", seconds=seconds)
-        return next(entry for entry in self.entries() if entry["content"].get("body") == body)
+        return next(entry for entry in self.entries() if entry["text"] == body)
 
     async def until(
         self, holds: Callable[[Stream], bool], what: str, *, seconds: float = SECONDS

@@ -18,13 +18,13 @@ from openmeet_bridge.api import middleware
 from openmeet_bridge.api import streams as streams_api
 from openmeet_bridge.api.endpoint import register
 from openmeet_bridge.api.sessions import Session
+from openmeet_bridge.bridge.log_view import Standing
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.core.directory import User
 from openmeet_bridge.core.entry import Person
 from openmeet_bridge.core.errors import MissingToken, Unavailable
 from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId, UserSlug
 from openmeet_bridge.openmeet.tenants import KeySettings, Tenant
-from openmeet_bridge.storage.log_view import Standing
 from openmeet_bridge.stream import frames
 from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.feed import Feed

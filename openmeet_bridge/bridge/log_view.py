@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..core.entry import LogEntry
-from ..core.ids import Mxid, Position, RoomId, TenantId
-from . import entries, event_log, rooms
-from .database import Database
-from .entries import Missed
+from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
+from ..storage import event_log, lines, rooms
+from ..storage.database import Database
+from ..storage.lines import Line
+from . import showing
+
+Missed = tuple[LogEntry, bool]
+"""An entry, and whether it may be read as part of its room (or only be known as one's own)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ class LogView:
             Unavailable: The database is away.
         """
         async with self._database.connection() as connection:
-            return await entries.for_replay(connection, tenant, mxid, after, up_to, limit)
+            found = await lines.for_replay(connection, tenant, mxid, after, up_to, limit)
+            shown = await showing.log_entries(connection, [line for line, _ in found])
+        return [(entry, readable) for entry, (_, readable) in zip(shown, found, strict=True)]
 
     async def after(self, position: Position, limit: int) -> tuple[list[LogEntry], Position]:
         """Return entries after a position, and up to where that is everything there is.
@@ -58,4 +64,11 @@ class LogView:
             Unavailable: The database is away.
         """
         async with self._database.connection() as connection:
-            return await entries.after(connection, position, limit)
+            found, end = await lines.after(connection, position, limit)
+            return await showing.log_entries(connection, _without_repeats(found)), end
+
+
+def _without_repeats(found: list[Line]) -> list[Line]:
+    """Leave out changes of a line that another change follows: the line is shown as it is now."""
+    last: dict[EventId, Position] = {line.event_id: line.place for line in found if line.changed}
+    return [line for line in found if not line.changed or last[line.event_id] == line.place]

@@ -1,30 +1,72 @@
-"""Reading the log: rows become entries, the same for a page, a replay and a live stream."""
+"""Reading the log: the lines of timelines, the same for a page, a replay and a live stream.
+
+What stands in the log is either a line, or it changes one: then the line is what is read.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import asyncpg
-import msgspec
 
-from ..core.cursor import order_text
-from ..core.entry import Entry, LogEntry, MembershipEffect, Person, fallback_name
-from ..core.events import MEMBER, MEMBER_CONTENT, MemberContent, text_or_none
 from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
 from .database import Connection
 
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a room's timeline, and the place in the log at which it was found.
+
+    Attributes:
+        place: Of the entry that was found: the line itself, or what changed it.
+        changed: Whether it was found by what changed it.
+        revision: Of the last entry that changed it, or its own.
+        related: Whether there are edits or reactions.
+        content: Of the line as it came; ``{}`` once it was redacted.
+        effect: 1 when somebody came in by it, -1 when somebody went out.
+    """
+
+    place: Position
+    changed: bool
+    tenant: TenantId
+    room_id: RoomId
+    event_id: EventId
+    sort_key: int
+    revision: int
+    type: str
+    state_key: str | None
+    sender: Mxid
+    timestamp: int
+    content: bytes
+    client_txn_id: str | None
+    effect: int
+    redacted_by: EventId | None
+    related: bool
+    sender_name: str | None
+    sender_avatar: str | None
+    sender_slug: str | None
+    subject_name: str | None
+    subject_avatar: str | None
+    subject_slug: str | None
+    room_kind: str | None
+    room_name: str | None
+
+
 # Who somebody is: OpenMeet's own profile for ghosts, what the room says for everybody else.
-_SELECT = """
-    SELECT log.position, log.tenant, log.room_id, log.event_id, log.sort_key, log.type,
+_COLUMNS = """
+           log.tenant, log.room_id, log.event_id, log.sort_key,
+           greatest(log.revision, log.position) AS revision, log.type,
            log.state_key, log.sender, log.timestamp, log.content, log.client_txn_id, log.effect,
-           log.redacted_by IS NOT NULL AS redacted,
+           log.redacted_by, log.related,
            coalesce(sender_user.name, sender_member.name) AS sender_name,
            sender_user.avatar_url AS sender_avatar, sender_ghost.slug AS sender_slug,
-           coalesce(target_user.name, target_member.name) AS target_name,
-           target_user.avatar_url AS target_avatar,
-           target_ghost.slug AS target_slug,
-           portal.kind, coalesce(directory_portal.name, portal.slug) AS room_name
+           coalesce(target_user.name, target_member.name) AS subject_name,
+           target_user.avatar_url AS subject_avatar,
+           target_ghost.slug AS subject_slug,
+           portal.kind AS room_kind, coalesce(directory_portal.name, portal.slug) AS room_name
 """
+_SELECT = f"SELECT log.position AS place, false AS changed, {_COLUMNS}"
 _JOINS = """
     LEFT JOIN ghost AS sender_ghost ON sender_ghost.mxid = log.sender
     LEFT JOIN directory_user AS sender_user
@@ -45,35 +87,39 @@ _JOINS = """
 """
 
 
-Missed = tuple[LogEntry, bool]
-"""An entry, and whether it may be read as part of its room (or only be known as one's own)."""
+Missed = tuple[Line, bool]
+"""A line, and whether it may be read as part of its room (or only be known as one's own)."""
 
 
 async def after(
     connection: Connection, position: Position, limit: int
-) -> tuple[list[LogEntry], Position]:
-    """Return the entries of all tenants that follow a position, in log order. For the hub.
+) -> tuple[list[Line], Position]:
+    """Return the lines of all tenants that came or changed after a position, in log order.
 
     Returns:
-        The entries, and up to which position they are everything there is. One statement reads
+        The lines, and up to which position they are everything there is. One statement reads
         both, and so at one moment.
     """
     rows = await connection.fetch(
         f"""
         SELECT head.position AS head, found.* FROM log_head AS head
         LEFT JOIN LATERAL (
-            {_SELECT} FROM log {_JOINS}
-            WHERE log.position > $1 AND log.tenant IS NOT NULL
-            ORDER BY log.position LIMIT $2
+            SELECT given.place, given.changed, {_COLUMNS} FROM (
+                SELECT position AS place, room_id, coalesce(about, event_id) AS shown,
+                       about IS NOT NULL AS changed
+                FROM log WHERE position > $1 AND tenant IS NOT NULL ORDER BY position LIMIT $2
+            ) AS given
+            LEFT JOIN log ON log.event_id = given.shown AND log.room_id = given.room_id AND log.line
+            {_JOINS}
         ) AS found ON true
-        ORDER BY found.position
+        ORDER BY found.place
         """,  # noqa: S608  (constants only)
         position,
         limit,
     )
-    entries = [_log_entry(row) for row in rows if row["position"] is not None]
-    full = len(entries) == limit
-    return entries, entries[-1].position if full else Position(rows[0]["head"])
+    found = [row for row in rows if row["place"] is not None]
+    full = len(found) == limit
+    return _lines(found), Position(found[-1]["place"] if full else rows[0]["head"])
 
 
 async def for_replay(
@@ -91,15 +137,17 @@ async def for_replay(
     """
     rows = await connection.fetch(
         f"""
-        {_SELECT}, log.readable FROM (
-            SELECT log.*, true AS readable FROM room_member AS mine
+        SELECT given.place, given.changed, given.readable, {_COLUMNS} FROM (
+            SELECT log.position AS place, log.room_id, coalesce(log.about, log.event_id) AS shown,
+                   log.about IS NOT NULL AS changed, true AS readable
+            FROM room_member AS mine
             JOIN portal USING (room_id)
             JOIN log ON log.room_id = mine.room_id AND log.position >= mine.since
             WHERE mine.mxid = $2 AND mine.membership = 'join' AND NOT mine.barred
-                  AND portal.tenant = $1
+                  AND portal.tenant = $1 AND (log.line OR log.about IS NOT NULL)
                   AND log.position > $3 AND log.position <= $4
             UNION ALL
-            SELECT log.*, false FROM log
+            SELECT log.position, log.room_id, log.event_id, false, false FROM log
             WHERE log.state_key = $2 AND log.effect <> 0 AND log.tenant = $1
                   AND log.position > $3 AND log.position <= $4
                   AND NOT EXISTS (
@@ -108,8 +156,10 @@ async def for_replay(
                             AND mine.membership = 'join' AND NOT mine.barred
                             AND log.position >= mine.since
                   )
-        ) AS log {_JOINS}
-        ORDER BY log.position LIMIT $5
+        ) AS given
+        JOIN log ON log.event_id = given.shown AND log.room_id = given.room_id AND log.line
+        {_JOINS}
+        ORDER BY given.place LIMIT $5
         """,  # noqa: S608
         tenant,
         mxid,
@@ -117,17 +167,17 @@ async def for_replay(
         up_to,
         limit,
     )
-    return [(_log_entry(row), row["readable"]) for row in rows]
+    return [(_line(row), row["readable"]) for row in rows]
 
 
 async def page_before(
     connection: Connection, tenant: TenantId, room_id: RoomId, sort_key: int, limit: int
-) -> list[Entry]:
-    """Return the entries of a room just below a sort key, oldest first."""
+) -> list[Line]:
+    """Return the lines of a room just below a sort key, oldest first."""
     rows = await connection.fetch(
         f"""
         {_SELECT} FROM (
-            SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND sort_key < $3
+            SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND line AND sort_key < $3
             ORDER BY sort_key DESC LIMIT $4
         ) AS log {_JOINS} ORDER BY log.sort_key
         """,  # noqa: S608
@@ -136,17 +186,17 @@ async def page_before(
         sort_key,
         limit,
     )
-    return [_log_entry(row).entry for row in rows]
+    return _lines(rows)
 
 
 async def page_after(
     connection: Connection, tenant: TenantId, room_id: RoomId, sort_key: int, limit: int
-) -> list[Entry]:
-    """Return the entries of a room just above a sort key, oldest first."""
+) -> list[Line]:
+    """Return the lines of a room just above a sort key, oldest first."""
     rows = await connection.fetch(
         f"""
         {_SELECT} FROM (
-            SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND sort_key > $3
+            SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND line AND sort_key > $3
             ORDER BY sort_key LIMIT $4
         ) AS log {_JOINS} ORDER BY log.sort_key
         """,  # noqa: S608
@@ -155,7 +205,23 @@ async def page_after(
         sort_key,
         limit,
     )
-    return [_log_entry(row).entry for row in rows]
+    return _lines(rows)
+
+
+async def by_id(
+    connection: Connection, wanted: Sequence[tuple[RoomId, EventId]]
+) -> dict[tuple[RoomId, EventId], Line]:
+    """Return these lines; those that are not in the log, or not of that room, are left out."""
+    rows = await connection.fetch(
+        f"""
+        {_SELECT} FROM unnest($1::text[], $2::text[]) AS given (room_id, event_id)
+        JOIN log ON log.event_id = given.event_id AND log.room_id = given.room_id AND log.line
+        {_JOINS} WHERE log.tenant IS NOT NULL
+        """,
+        [room_id for room_id, _ in wanted],
+        [event_id for _, event_id in wanted],
+    )
+    return {(line.room_id, line.event_id): line for line in _lines(rows)}
 
 
 async def sort_key_of(
@@ -173,7 +239,7 @@ async def sort_key_of(
 
 async def last_messages(
     connection: Connection, tenant: TenantId, room_ids: Sequence[RoomId]
-) -> dict[RoomId, Entry]:
+) -> dict[RoomId, Line]:
     """Return the newest message of each room."""
     rows = await connection.fetch(
         f"""
@@ -187,53 +253,15 @@ async def last_messages(
         tenant,
         room_ids,
     )
-    return {row["room_id"]: _log_entry(row).entry for row in rows}
+    return {line.room_id: line for line in _lines(rows)}
 
 
-def _log_entry(row: asyncpg.Record) -> LogEntry:
-    sender = Mxid(row["sender"])
-    name = row["sender_name"] or fallback_name(sender)
-    subject = _subject(row) if row["type"] == MEMBER and row["state_key"] else None
-    entry = Entry(
-        event_id=EventId(row["event_id"]),
-        room_id=RoomId(row["room_id"]),
-        order=order_text(row["sort_key"]),
-        type=row["type"],
-        sender=Person(sender, name, row["sender_avatar"], row["sender_slug"]),
-        timestamp=row["timestamp"],
-        content=msgspec.Raw(row["content"]),
-        redacted=row["redacted"],
-        state_key=row["state_key"],
-        client_txn_id=row["client_txn_id"],
-        subject=subject,
-    )
-    effect = _effect(row, subject) if row["effect"] and subject else None
-    return LogEntry(Position(row["position"]), TenantId(row["tenant"]), entry, effect)
+def _lines(rows: Sequence[asyncpg.Record]) -> list[Line]:
+    return [_line(row) for row in rows if row["event_id"] is not None]
 
 
-def _subject(row: asyncpg.Record) -> Person:
-    mxid = Mxid(row["state_key"])
-    name = row["target_name"] or _member_content(row).name or fallback_name(mxid)
-    return Person(mxid, name, row["target_avatar"], row["target_slug"])
+def _line(row: asyncpg.Record) -> Line:
+    return Line(*[row[name] for name in _FIELDS])
 
 
-def _effect(row: asyncpg.Record, subject: Person) -> MembershipEffect:
-    content, joined = _member_content(row), row["effect"] > 0
-    # A coming that turned out to be overtaken by a going says so itself: its content is no help.
-    overturned = joined != (content.membership == "join")
-    return MembershipEffect(
-        user=subject,
-        joined=joined,
-        membership="leave" if overturned else content.membership,
-        by_self=row["sender"] == subject.mxid and not overturned,
-        reason=None if overturned else text_or_none(content.reason),
-        room_kind=row["kind"] or "",
-        room_name=row["room_name"] or "",
-    )
-
-
-def _member_content(row: asyncpg.Record) -> MemberContent:
-    try:
-        return MEMBER_CONTENT.decode(row["content"])
-    except msgspec.ValidationError:  # redacted since; what it did is known all the same
-        return MemberContent(membership="join" if row["effect"] > 0 else "leave")
+_FIELDS = tuple(Line.__dataclass_fields__)

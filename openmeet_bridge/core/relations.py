@@ -1,0 +1,103 @@
+"""What an event does to another (client-server API, "Forming relationships between events")."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from .events import REDACTION, Event, name_problem, redacted_event
+from .ids import EventId
+
+REACTION = "m.reaction"
+
+HIDDEN = frozenset(
+    {
+        REACTION,
+        REDACTION,
+        "m.poll.response",
+        "org.matrix.msc3381.poll.response",
+        "m.call.candidates",
+        "m.call.negotiate",
+        "m.call.select_answer",
+        "m.call.sdp_stream_metadata_changed",
+        "org.openmeet.nudge",
+        "m.bridge",
+        "uk.half-shot.bridge",
+        "m.space.child",
+        "m.space.parent",
+        "m.room.server_acl",
+        "m.room.power_levels",
+        "m.room.guest_access",
+        "m.room.canonical_alias",
+        "m.room.aliases",
+    }
+)
+"""Types that are never a line of a timeline: they change lines, or concern machines only."""
+
+
+class RelationKind(StrEnum):
+    """How an event changes the line of another."""
+
+    EDIT = "edit"
+    REACTION = "reaction"
+
+
+class Relation(NamedTuple):
+    """An event changes the line of another.
+
+    Attributes:
+        kind: How.
+        target: The other event; it may not be known yet, or be of another room: then it is none.
+        key: Of a reaction: what it says.
+    """
+
+    kind: RelationKind
+    target: EventId
+    key: str | None = None
+
+
+class _Related(msgspec.Struct, frozen=True, rename={"relation": "m.relates_to"}):
+    relation: Any = None
+
+
+_decoder = msgspec.json.Decoder(_Related)
+
+
+def relation(event: Event) -> Relation | None:
+    """Return which line an event changes by an edit or a reaction; None where it does not.
+
+    Whether the edit counts (same sender, same type) is decided where the target is known.
+    """
+    if event.is_state or b"m.relates_to" not in bytes(event.content):
+        return None
+    try:
+        found = _decoder.decode(event.content).relation
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return None
+    return _relation(event.type, found) if isinstance(found, dict) else None
+
+
+def _relation(event_type: str, found: dict[str, Any]) -> Relation | None:
+    target, kind, key = found.get("event_id"), found.get("rel_type"), found.get("key")
+    if not isinstance(target, str) or not target or name_problem(target):
+        return None
+    if kind == "m.replace" and event_type != REACTION:
+        return Relation(RelationKind.EDIT, EventId(target))
+    if event_type != REACTION or kind != "m.annotation" or not isinstance(key, str):
+        return None
+    if not key.strip() or name_problem(key):
+        return None
+    return Relation(RelationKind.REACTION, EventId(target), key)
+
+
+def is_line(event: Event) -> bool:
+    """Whether an event is a line of its room's timeline."""
+    return event.type not in HIDDEN and relation(event) is None
+
+
+def changed_event(event: Event) -> EventId | None:
+    """Return the event that this one changes or blanks."""
+    found = relation(event)
+    return found.target if found else redacted_event(event)
