@@ -16,9 +16,14 @@ from ..api import (
     integration_events,
     integration_people,
     integration_progress,
+    messages,
     middleware,
     openapi,
+    presence,
+    read_state,
+    rooms,
     streams,
+    timeline,
 )
 from ..api.endpoint import Endpoints, register
 from ..api.operations import Operations
@@ -104,13 +109,14 @@ def _surfaces(
         client.Client(
             services.identity,
             sessions,
-            services.timeline,
-            services.sending,
-            services.receipts,
-            services.typing,
             secure_cookie=config.public_base.startswith("https:"),
         ),
     )
+    yield rooms.ENDPOINTS, rooms.Rooms(services.timeline)
+    yield timeline.ENDPOINTS, timeline.Timelines(services.timeline)
+    yield messages.ENDPOINTS, messages.Messages(services.sending)
+    yield read_state.ENDPOINTS, read_state.ReadState(services.receipts)
+    yield presence.ENDPOINTS, presence.PresenceApi(services.typing)
     yield (
         streams.ENDPOINTS,
         streams.StreamsApi(
