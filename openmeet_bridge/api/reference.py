@@ -65,9 +65,9 @@ _MEANINGS: Final = {
     "hello": "The first frame of a stream: who you are, and where the stream begins.",
     "timeline": "A new entry of a room: a message, or something that happened there.",
     "timeline.changed": (
-        "An entry as it is now, after an edit, a reaction or a deletion. Put it in the place of the "
-        "one that you have, unless that has a higher `revision`; where you have none, it is older "
-        "than what you have loaded."
+        "An entry as it is now, after an edit, a reaction or a deletion. Put it in the place of "
+        "the one that you have, unless that has a higher `revision`; where you have none, it lies "
+        "outside of what you have loaded."
     ),
     "membership": "Somebody came into a room, or went. The entry itself follows.",
     "room.added": "You are in a room now. Fetch the room and its timeline.",
