@@ -24,6 +24,8 @@ VISIBILITIES = ("public", "authenticated", "private", None)
 _NAMES = ("Ann", "Ben", "Cleo", "Dilip", "Émile", "Fatou", "Gül", "Hank")
 _CODES = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 Step = Callable[[Site, random.Random], Awaitable[str | None]]
+MOST = {"users": 40, "groups": 10, "events": 16}
+"""A site grows no further: a long life is one of much change, not one of many rooms."""
 
 
 async def fill(site: Site) -> None:
@@ -70,7 +72,16 @@ async def fill(site: Site) -> None:
 # What may happen by chance. Each step returns what was done, or None where nothing could be.
 
 
+async def _is_full(site: Site, table: str) -> bool:
+    where = 'WHERE "deletedAt" IS NULL' if table == "users" else ""
+    statement = f'SELECT count(*) AS n FROM "{table}" {where}'  # noqa: S608
+    (row,) = await site.rows(statement)
+    return int(row["n"]) >= MOST[table]
+
+
 async def _register(site: Site, chance: random.Random) -> str | None:
+    if await _is_full(site, "users"):
+        return None
     first, last = chance.choice((*_NAMES, None)), chance.choice((*_NAMES, None))
     slug = _slug(chance, f"{first}-{last}")
     return str(await site.register(slug, first, last, shadow=chance.random() < 0.1))
@@ -130,7 +141,7 @@ async def _rename_user(site: Site, chance: random.Random) -> str | None:
 
 async def _create_group(site: Site, chance: random.Random) -> str | None:
     owner = await site.some(chance, "users")
-    if owner is None or chance.random() < 0.5:
+    if owner is None or await _is_full(site, "groups"):
         return None
     return str(
         await site.create_group(
@@ -182,7 +193,7 @@ async def _delete_group(site: Site, chance: random.Random) -> str | None:
 
 async def _create_event(site: Site, chance: random.Random) -> str | None:
     host = await site.some(chance, "users")
-    if host is None:
+    if host is None or await _is_full(site, "events"):
         return None
     group = await site.some(chance, "groups") if chance.random() < 0.5 else None
     visibility = chance.choice(VISIBILITIES)

@@ -30,10 +30,10 @@ from ..support.world import World, connected
 pytestmark = [pytest.mark.synapse, pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("OPENMEET_BRIDGE_TEST_SEED", "20261122"))
-STEPS = int(os.environ.get("OPENMEET_BRIDGE_TEST_STEPS", "1200"))
-BURST = 100
-KILL_EVERY = 3  # bursts
-BY_HAND = 5  # attempts to change a room by hand in each burst
+STEPS = int(os.environ.get("OPENMEET_BRIDGE_TEST_STEPS", "2400"))
+BURST = 200
+KILL_EVERY = 2  # bursts
+BY_HAND = 10  # attempts to change a room by hand in each burst
 PATIENCE = 240.0
 SITES = (HERE.id, THERE.id)
 RULES = Rules(archive_after=None, archive_cancelled_after=None)
