@@ -23,19 +23,31 @@ class Place(NamedTuple):
     members: dict[str, str]
 
 
-class Community(NamedTuple):
-    """A tenant.
+class Said(NamedTuple):
+    """A message: ``text`` is Markdown.
 
-    ``talk`` holds ``(where, who, text)``; where is the slug of a place, or two slugs with a plus
-    between for a direct chat.
+    ``where`` is the slug of a place, or two slugs with a plus between for a direct chat. What is
+    answered or reacted to is named by its number in the talk.
     """
+
+    where: str
+    who: str
+    text: str
+    answers: int | None = None
+    mentions: tuple[str, ...] = ()
+    corrected: str | None = None
+    reactions: tuple[tuple[str, str], ...] = ()
+
+
+class Community(NamedTuple):
+    """A tenant, and what its people have said so far."""
 
     id: str
     name: str
     people: list[Person]
     places: list[Place]
     directs: list[tuple[str, str]]
-    talk: list[tuple[str, str, str]]
+    talk: list[Said]
 
 
 LAKESIDE = Community(
@@ -109,43 +121,76 @@ LAKESIDE = Community(
         ("ann-larsen-x1y2z3", "carla-ruiz-p7q8r9"),
     ],
     talk=[
-        (
+        Said(
             "sunday-hikers",
             "ann-larsen-x1y2z3",
             "Welcome, everybody! Here we plan our hikes.",
+            reactions=(("ben-okafor-k4m5n6", "👋"), ("emi-tanaka-v4w5x6", "👋")),
         ),
-        ("sunday-hikers", "ben-okafor-k4m5n6", "Morning! Are we still on for the ridge trail?"),
-        ("sunday-hikers", "carla-ruiz-p7q8r9", "I would not miss it. I can take three in my car."),
-        (
+        Said(
+            "sunday-hikers",
+            "ben-okafor-k4m5n6",
+            "Morning! Are we still on for the **ridge trail**?",
+        ),
+        Said(
+            "sunday-hikers",
+            "carla-ruiz-p7q8r9",
+            "I would not miss it. I can take three in my car.",
+            answers=1,
+            reactions=(("ann-larsen-x1y2z3", "🚗"), ("dimitri-volkov-s1t2u3", "🚗")),
+        ),
+        Said(
             "sunday-hikers",
             "emi-tanaka-v4w5x6",
             "The upper path was icy yesterday: good shoes!",
+            corrected="The upper path was *icy* yesterday, @Ben Okafor: good shoes!",
+            mentions=("ben-okafor-k4m5n6",),
         ),
-        (
+        Said(
             "sunday-hikers",
             "ann-larsen-x1y2z3",
-            "Then let us walk the lake loop: 9 km, and coffee.",
+            "Then let us walk the lake loop:\n\n- 9 km\n- and coffee",
+            answers=3,
+            reactions=(
+                ("ben-okafor-k4m5n6", "👍"),
+                ("carla-ruiz-p7q8r9", "👍"),
+                ("dimitri-volkov-s1t2u3", "👍"),
+                ("emi-tanaka-v4w5x6", "☕"),
+            ),
         ),
-        ("sunday-hikers", "dimitri-volkov-s1t2u3", "Coffee settles it. Count me in."),
-        (
+        Said("sunday-hikers", "dimitri-volkov-s1t2u3", "Coffee settles it. Count me in."),
+        Said(
             "sunday-hikers",
             "ben-okafor-k4m5n6",
-            "The map is here: https://www.openstreetmap.org/\nWe meet at the boathouse at nine.",
+            "The map is here: https://www.openstreetmap.org/\n\nWe meet at the boathouse at nine.",
         ),
-        ("board-game-circle", "carla-ruiz-p7q8r9", "The library has given us the big table."),
-        ("board-game-circle", "gus-meyer-b1c2d3", "Then we can finally play the long one."),
-        ("board-game-circle", "farah-haddad-y7z8a9", "I bring snacks. No crumbs on the board!"),
-        ("sunrise-walk-to-the-old-mill", "ben-okafor-k4m5n6", "Six thirty. Yes, in the morning."),
-        ("sunrise-walk-to-the-old-mill", "emi-tanaka-v4w5x6", "I have set four alarms."),
-        ("strategy-night", "carla-ruiz-p7q8r9", "Who teaches the new ones?"),
-        ("strategy-night", "gus-meyer-b1c2d3", "I do. Slowly, with tea."),
-        (
+        Said("board-game-circle", "carla-ruiz-p7q8r9", "The library has given us the big table."),
+        Said("board-game-circle", "gus-meyer-b1c2d3", "Then we can finally play the long one."),
+        Said(
+            "board-game-circle",
+            "farah-haddad-y7z8a9",
+            "I bring snacks. No crumbs on the board, @Gus Meyer!",
+            mentions=("gus-meyer-b1c2d3",),
+            reactions=(("gus-meyer-b1c2d3", "😂"), ("ann-larsen-x1y2z3", "😂")),
+        ),
+        Said(
+            "sunrise-walk-to-the-old-mill", "ben-okafor-k4m5n6", "Six thirty. Yes, in the morning."
+        ),
+        Said("sunrise-walk-to-the-old-mill", "emi-tanaka-v4w5x6", "I have set four alarms."),
+        Said("strategy-night", "carla-ruiz-p7q8r9", "Who teaches the new ones?"),
+        Said("strategy-night", "gus-meyer-b1c2d3", "I do. Slowly, with tea.", answers=12),
+        Said(
             "ann-larsen-x1y2z3+ben-okafor-k4m5n6",
             "ben-okafor-k4m5n6",
             "Have you got the first-aid kit?",
         ),
-        ("ann-larsen-x1y2z3+ben-okafor-k4m5n6", "ann-larsen-x1y2z3", "In my backpack, as always."),
-        ("ann-larsen-x1y2z3+carla-ruiz-p7q8r9", "carla-ruiz-p7q8r9", "Could you pick me up?"),
+        Said(
+            "ann-larsen-x1y2z3+ben-okafor-k4m5n6",
+            "ann-larsen-x1y2z3",
+            "In my backpack, as always.",
+            answers=14,
+        ),
+        Said("ann-larsen-x1y2z3+carla-ruiz-p7q8r9", "carla-ruiz-p7q8r9", "Could you pick me up?"),
     ],
 )
 
@@ -188,10 +233,14 @@ HARBOR = Community(
     ],
     directs=[("hana-kim-e4f5g6", "lena-fischer-q7r8s9")],
     talk=[
-        ("harbor-sailors", "hana-kim-e4f5g6", "Wind from the west tomorrow, 12 knots."),
-        ("harbor-sailors", "kemal-aydin-n4o5p6", "Perfect. I prepare the dinghy."),
-        ("knots-for-beginners", "ivo-petrov-h7i8j9", "Everybody ties a bowline before we leave."),
-        ("hana-kim-e4f5g6+lena-fischer-q7r8s9", "lena-fischer-q7r8s9", "Is there a spare vest?"),
+        Said("harbor-sailors", "hana-kim-e4f5g6", "Wind from the west tomorrow, 12 knots."),
+        Said("harbor-sailors", "kemal-aydin-n4o5p6", "Perfect. I prepare the dinghy."),
+        Said(
+            "knots-for-beginners", "ivo-petrov-h7i8j9", "Everybody ties a bowline before we leave."
+        ),
+        Said(
+            "hana-kim-e4f5g6+lena-fischer-q7r8s9", "lena-fischer-q7r8s9", "Is there a spare vest?"
+        ),
     ],
 )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 
-from .community import Community, Place
+from .community import Community, Place, Said
 
 _PATIENCE = 120.0
 _POLL = 0.1
@@ -58,9 +59,36 @@ class Filling:
         for first, second in self._community.directs:
             await self._integrate("PUT", f"/direct-chats/{first}/{second}", None)
         rooms = await self._rooms()
-        for number, (where, who, text) in enumerate(self._community.talk):
-            path = f"/api/v1/rooms/{rooms[where]}/messages/demo-{number:04d}"
-            await self._call("PUT", path, self._tokens[who], {"body": text})
+        events: list[str] = []
+        for said in self._community.talk:
+            events.append(await self._say(rooms[said.where], said, events))
+        # Afterwards: who reacts has read up to there, and so has who corrects.
+        for number, (said, event_id) in enumerate(zip(self._community.talk, events, strict=True)):
+            await self._follow_up(rooms[said.where], said, event_id, number)
+
+    async def _say(self, room_id: str, said: Said, events: Sequence[str]) -> str:
+        path = f"/api/v1/rooms/{room_id}/messages/demo-{len(events):04d}"
+        message: dict[str, Any] = {"body": said.text, "format": "markdown"}
+        if said.answers is not None:
+            message["reply_to"] = events[said.answers]
+        if said.mentions and said.corrected is None:
+            message["mentions"] = list(said.mentions)
+        sent = await self._call("PUT", path, self._tokens[said.who], message)
+        return str(sent["event_id"])
+
+    async def _follow_up(self, room_id: str, said: Said, event_id: str, number: int) -> None:
+        entry = f"/api/v1/rooms/{room_id}/entries/{quote(event_id, safe='')}"
+        if said.corrected is not None:
+            edit = {
+                "body": said.corrected,
+                "format": "markdown",
+                "mentions": list(said.mentions),
+            }
+            path = f"{entry}/edits/demo-correction-{number:04d}"
+            await self._call("PUT", path, self._tokens[said.who], edit)
+        for who, key in said.reactions:
+            path = f"{entry}/reactions/{quote(key, safe='')}"
+            await self._call("PUT", path, self._tokens[who], None)
 
     async def _write_place(self, place: Place) -> None:
         path = f"/{place.kind}/{place.slug}"
