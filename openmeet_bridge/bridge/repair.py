@@ -20,7 +20,7 @@ from ..core.errors import Unavailable
 from ..core.events import NUDGE, Event
 from ..core.ids import Mxid, Position, RoomId
 from ..core.naming import Naming
-from ..matrix.answers import SyncAnswer, SyncedRoom
+from ..matrix.answers import MessagesAnswer, SyncAnswer, SyncedRoom
 from ..matrix.errors import HomeserverError, PingFailed, Refused, TokenRefused
 from ..matrix.homeserver import Homeserver
 from ..matrix.transactions import decode_events
@@ -29,6 +29,7 @@ from ..storage.database import UNKEEPABLE, Database
 from ..telemetry import REPAIRED
 from .ghosts import Ghosts
 from .ingest import Ingest
+from .pacing import patiently
 
 log = structlog.get_logger(__name__)
 
@@ -131,8 +132,11 @@ class Repair:
         return repaired
 
     async def _sync(self, since: str | None) -> tuple[SyncAnswer, str | None]:
+        async def sync(place: str | None) -> SyncAnswer:
+            return await patiently(lambda: self._homeserver.sync(self._naming.bot, place, _FILTER))
+
         try:
-            return await self._homeserver.sync(self._naming.bot, since, _FILTER), since
+            return await sync(since), since
         except TokenRefused:
             raise
         except Refused as error:
@@ -140,7 +144,7 @@ class Repair:
                 raise
             # A homeserver that was restored from a backup does not know our place any more.
             log.warning("repair.place_lost", error=str(error))
-            return await self._homeserver.sync(self._naming.bot, None, _FILTER), None
+            return await sync(None), None
 
     # The connection
 
@@ -263,7 +267,7 @@ class Repair:
         span = list(reversed(newest))
         at: str | None = start
         while at is not None and len(span) < _LONGEST_SPAN:
-            page = await self._homeserver.messages(room_id, self._naming.bot, "b", at, since, _PAGE)
+            page = await self._page(room_id, at, since)
             events = self._read(room_id, page.chunk)
             span.extend(events)
             at = page.end if page.chunk else None
@@ -273,6 +277,11 @@ class Repair:
             if at is not None:
                 log.error("log.gap_too_long", room=room_id, kept=len(span))
         return list(reversed(span))
+
+    async def _page(self, room_id: RoomId, start: str, since: str | None) -> MessagesAnswer:
+        return await patiently(
+            lambda: self._homeserver.messages(room_id, self._naming.bot, "b", start, since, _PAGE)
+        )
 
     async def _knows_any(self, events: list[Event]) -> bool:
         async with self._database.connection() as connection:
