@@ -12,7 +12,7 @@ import click
 
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
-from . import delivery, latency, machine, provisioning, transactions
+from . import delivery, latency, machine, provisioning, room_list, timeline, transactions
 from .report import Report
 
 BENCHMARKS = {
@@ -20,6 +20,8 @@ BENCHMARKS = {
     "latency": latency.run,
     "delivery": delivery.run,
     "provisioning": provisioning.run,
+    "room_list": room_list.run,
+    "timeline": timeline.run,
 }
 _NEED_SYNAPSE = frozenset({"latency", "provisioning"})
 

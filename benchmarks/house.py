@@ -102,7 +102,7 @@ def running(
         dsn: Its database; a fresh one where there is none.
         settings: Further blocks of its configuration.
     """
-    dsn = dsn or _database(postgres)
+    dsn = dsn or new_database(postgres)
     public, operations = (Address(_HOST, free_port()) for _ in range(2))
     values: dict[str, Any] = {
         "homeserver": {
@@ -138,7 +138,8 @@ def running(
         _stop(process)
 
 
-def _database(postgres: EmbeddedPostgres) -> str:
+def new_database(postgres: EmbeddedPostgres) -> str:
+    """Make an empty database and return its address."""
     name = f"bench_{next(_numbers)}"
 
     async def create() -> None:

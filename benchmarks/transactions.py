@@ -6,6 +6,7 @@ rooms; nobody reads. One connection, one transaction at a time, as Synapse pushe
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -22,6 +23,7 @@ from .wire import Connection
 _ROOMS = 20
 _MEMBERS = 10
 _BREATH = 0.01
+_CHANGES = ("edit", "reaction", "redaction")
 _TARGETS_MS = {1: 6.0, 100: 15.0}
 
 
@@ -31,7 +33,11 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
         _furnish(bridge)
         connection = Connection(bridge.homeserver)
         _acknowledge(bridge, connection, 10, 30)  # warm
-        reports = [_times(bridge, connection, quick), _rates(bridge, connection, quick)]
+        reports = [
+            _times(bridge, connection, quick),
+            _rates(bridge, connection, quick),
+            _changes(bridge, connection, quick),
+        ]
         connection.close()
     return reports
 
@@ -81,6 +87,39 @@ def _rates(bridge: House, connection: Connection, quick: bool) -> Report:
         report.rows.append((str(size), len(transactions), events / took, cpu * 1e6 / events))
     report.notes.append("CPU is the bridge's own process, without PostgreSQL's.")
     return report
+
+
+def _changes(bridge: House, connection: Connection, quick: bool) -> Report:
+    columns = ("events", "events/s", "bridge CPU µs/event", "CPU, message = 1")
+    report = Report("What changes other events, in transactions of ten", columns)
+    first = 0.0
+    for kind in ("message", *_CHANGES, "all of them"):
+        # The targets are in the log, each is changed about three times.
+        targets = _messages(30 if quick else 600)
+        for start in range(0, len(targets), 100):
+            connection.ask(bridge.transaction(targets[start : start + 100]))
+        kinds = _CHANGES if kind == "all of them" else (kind,)
+        events = [
+            _event(random.choice(kinds), random.choice(targets))
+            for _ in range(90 if quick else 2000)
+        ]
+        sent = [bridge.transaction(events[at : at + 10]) for at in range(0, len(events), 10)]
+        cpu, began = cpu_seconds(bridge.pid), time.perf_counter()
+        for one in sent:
+            connection.ask(one)
+        took, cpu = time.perf_counter() - began, cpu_seconds(bridge.pid) - cpu
+        first = first or cpu / len(events)
+        rate = len(events) / took
+        report.rows.append((kind, rate, cpu * 1e6 / len(events), cpu / len(events) / first))
+    return report
+
+
+def _event(kind: str, target: bytes) -> bytes:
+    found = json.loads(target)
+    room_id, sender = found["room_id"], found["sender"]
+    if kind == "message":
+        return world.message(room_id, sender)
+    return world.change(kind, room_id, sender, found["event_id"])
 
 
 def _messages(count: int) -> list[bytes]:

@@ -80,6 +80,20 @@ def message(room_id: str, sender: str) -> bytes:
     )
 
 
+def change(kind: str, room_id: str, sender: str, target: str) -> bytes:
+    """Return an ``edit`` of a message, a ``reaction`` to it, or its ``redaction``."""
+    if kind == "redaction":
+        content: dict[str, Any] = {"redacts": target, "reason": "a slip"}
+        return _json(_event(room_id, sender, "m.room.redaction", content, age=7))
+    about = {"event_id": target}
+    if kind == "reaction":
+        content = {"m.relates_to": {**about, "rel_type": "m.annotation", "key": "👍"}}
+        return _json(_event(room_id, sender, "m.reaction", content, age=7))
+    new = {"msgtype": "m.text", "body": _TEXT}
+    edit = {**new, "m.new_content": new, "m.relates_to": {**about, "rel_type": "m.replace"}}
+    return _json(_event(room_id, sender, "m.room.message", edit, age=7))
+
+
 def room_id(number: int) -> str:
     """Return a room id as room version 12 has them: without a server part."""
     return f"!{number:03d}bench{'x' * 35}"

@@ -119,8 +119,13 @@ COMPARISON_AGE = Gauge(
 )
 EPHEMERAL_DROPPED = Counter(
     "openmeet_bridge_ephemeral_dropped_total",
-    "Typing notices and receipts that were dropped because a queue was full.",
+    "Typing notices, receipts and changes of presence that were dropped because a queue was full.",
     ["kind"],
+)
+PRESENCE_CHANGES = Counter(
+    "openmeet_bridge_presence_changes_total",
+    "Changes of people's presence that readers were told of, by what they became.",
+    ["state"],
 )
 
 

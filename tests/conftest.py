@@ -85,6 +85,7 @@ def session_synapse(
         registrations=[registration_file],
         server_name=SERVER_NAME,
         relaxed=True,
+        presence=True,
     )
     with synapse:
         yield synapse

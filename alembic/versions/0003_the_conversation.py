@@ -44,6 +44,34 @@ UPGRADE = [
     # The timeline and what is unread of it, without what only changes other lines.
     "CREATE INDEX log_lines ON log (room_id, sort_key) WHERE line",
     "CREATE INDEX log_time ON log (room_id, timestamp, sort_key) WHERE line",
+    # Who may read what: most rooms are open from end to end, and nothing need be looked up.
+    "ALTER TABLE portal ADD COLUMN open boolean NOT NULL DEFAULT false",
+    "COMMENT ON COLUMN portal.open IS 'who is in may read all that the log has of the room'",
+    """
+    UPDATE portal SET open = true
+    WHERE EXISTS (SELECT FROM log WHERE log.room_id = portal.room_id AND type = 'm.room.create'
+                  AND state_key = '')
+          AND NOT EXISTS (
+              SELECT FROM log WHERE log.room_id = portal.room_id
+                  AND type = 'm.room.history_visibility' AND state_key = ''
+                  AND encode(content, 'escape') !~
+                      '^ *{ *"history_visibility" *: *"(shared|world_readable)" *} *$'
+          )
+    """,
+    """
+    CREATE TABLE history (
+        room_id text PRIMARY KEY,
+        token text,
+        visibility text,
+        began bigint NOT NULL DEFAULT 0,
+        complete boolean NOT NULL DEFAULT false
+    )
+    """,
+    "COMMENT ON TABLE history IS 'rooms whose beginning the log lacks: how far back it was asked'",
+    "COMMENT ON COLUMN history.token IS 'where the homeserver goes on, further back'",
+    "COMMENT ON COLUMN history.visibility IS 'what held before the oldest that the log has'",
+    "COMMENT ON COLUMN history.began IS 'sort key from which on the log had the room by itself'",
+    "COMMENT ON COLUMN history.complete IS 'the homeserver has no more for us'",
     """
     CREATE TABLE mention (
         event_id text NOT NULL,
@@ -74,6 +102,57 @@ UPGRADE = [
     )
     """,
     "COMMENT ON TABLE unread_flag IS 'rooms that somebody has marked as unread by hand'",
+    # Who has said something has read what stands above it.
+    """
+    INSERT INTO read_mark (room_id, mxid, event_id, sort_key, timestamp,
+                           shown_event_id, shown_sort_key, shown_timestamp)
+    SELECT room_id, sender, event_id, sort_key, timestamp, event_id, sort_key, timestamp
+    FROM (
+        SELECT DISTINCT ON (room_id, sender) room_id, sender, event_id, sort_key, timestamp
+        FROM log WHERE counted ORDER BY room_id, sender, sort_key DESC
+    ) AS said
+    ON CONFLICT (room_id, mxid) DO UPDATE SET
+        event_id = excluded.event_id, sort_key = excluded.sort_key,
+        timestamp = excluded.timestamp, shown_event_id = excluded.event_id,
+        shown_sort_key = excluded.sort_key, shown_timestamp = excluded.timestamp
+    WHERE excluded.sort_key > read_mark.sort_key
+    """,
+    # What a list of rooms shows of each, whoever looks at it.
+    "CREATE INDEX room_member_barred ON room_member (room_id) WHERE barred",
+    "ALTER TABLE room_member ADD COLUMN since_key bigint NOT NULL DEFAULT 0",
+    "COMMENT ON COLUMN room_member.since_key IS 'sort key at which the present membership began'",
+    """
+    UPDATE room_member SET since_key = coalesce(
+        (SELECT log.sort_key FROM log WHERE log.position = room_member.since), sort_key)
+    """,
+    """
+    CREATE TABLE room_summary (
+        room_id text PRIMARY KEY,
+        members integer NOT NULL DEFAULT 0,
+        recent bigint[] NOT NULL DEFAULT '{}',
+        last_position bigint
+    )
+    """,
+    "COMMENT ON COLUMN room_summary.members IS 'who is in, those who are barred too, the bot not'",
+    "COMMENT ON COLUMN room_summary.recent IS 'sort keys of the last 100 messages, rising'",
+    "COMMENT ON COLUMN room_summary.last_position IS 'where the last message is in the log'",
+    """
+    INSERT INTO room_summary (room_id, members, recent, last_position)
+    SELECT room_id,
+           (SELECT count(*) FROM room_member
+            WHERE room_member.room_id = known.room_id AND membership = 'join'
+                  AND room_member.mxid <> coalesce((
+                      SELECT sender FROM room_state
+                      WHERE room_state.room_id = known.room_id AND type = 'm.room.create'
+                            AND state_key = ''), '')),
+           coalesce((SELECT array_agg(sort_key ORDER BY sort_key) FROM (
+               SELECT sort_key FROM log
+               WHERE log.room_id = known.room_id AND counted ORDER BY sort_key DESC LIMIT 100
+           ) AS newest), '{}'),
+           (SELECT position FROM log
+            WHERE log.room_id = known.room_id AND counted ORDER BY sort_key DESC LIMIT 1)
+    FROM (SELECT DISTINCT room_id FROM log) AS known
+    """,
     """
     CREATE TABLE preference (
         tenant text NOT NULL,
@@ -95,24 +174,42 @@ UPGRADE = [
     # What is sent is an event, a redaction, or a redaction of what is itself on its way.
     """
     ALTER TABLE outbox
-        ADD COLUMN type text NOT NULL DEFAULT 'm.room.message',
+        ADD COLUMN action text NOT NULL DEFAULT 'send'
+            CHECK (action IN ('send', 'edit', 'react', 'unreact', 'delete')),
+        ADD COLUMN about text,
+        ADD COLUMN key text,
         ADD COLUMN target text,
-        ADD COLUMN target_row bigint REFERENCES outbox (id) ON DELETE SET NULL
+        ADD COLUMN target_row bigint REFERENCES outbox (id) ON DELETE SET NULL,
+        ADD COLUMN failed_at timestamptz
     """,
+    "COMMENT ON COLUMN outbox.about IS 'the entry that is edited, deleted, or reacted to'",
+    "COMMENT ON COLUMN outbox.key IS 'of a reaction: what it says'",
     "COMMENT ON COLUMN outbox.target IS 'the event that a redaction blanks'",
-    "COMMENT ON COLUMN outbox.target_row IS 'the message that a redaction blanks, once it is sent'",
+    "COMMENT ON COLUMN outbox.target_row IS 'the row whose event a redaction blanks, once sent'",
     "CREATE INDEX outbox_target_row ON outbox (target_row) WHERE target_row IS NOT NULL",
+    "CREATE INDEX outbox_about ON outbox (about, sender) WHERE about IS NOT NULL",
+    "CREATE INDEX outbox_event ON outbox (event_id) WHERE event_id IS NOT NULL",
+    "UPDATE outbox SET failed_at = now() WHERE state = 'failed'",
+    "CREATE INDEX outbox_failed ON outbox (failed_at) WHERE state = 'failed'",
 ]
 
 DOWNGRADE = [
-    "DELETE FROM outbox WHERE type <> 'm.room.message'",
-    "ALTER TABLE outbox DROP COLUMN type, DROP COLUMN target, DROP COLUMN target_row",
+    "DELETE FROM outbox WHERE action <> 'send'",
+    "DROP INDEX outbox_failed",
+    "DROP INDEX outbox_event",
+    "ALTER TABLE outbox DROP COLUMN action, DROP COLUMN about, DROP COLUMN key, "
+    "DROP COLUMN target, DROP COLUMN target_row, DROP COLUMN failed_at",
     "DROP TABLE presence",
     "DROP TABLE preference",
+    "DROP TABLE room_summary",
+    "DROP INDEX room_member_barred",
+    "ALTER TABLE room_member DROP COLUMN since_key",
     "DROP TABLE unread_flag",
     "ALTER TABLE read_mark DROP COLUMN shown_event_id, DROP COLUMN shown_sort_key, "
     "DROP COLUMN shown_timestamp",
     "DROP TABLE mention",
+    "DROP TABLE history",
+    "ALTER TABLE portal DROP COLUMN open",
     "DROP TABLE relation",
     "DROP INDEX log_time",
     "DROP INDEX log_lines",
@@ -189,6 +286,15 @@ def _relate() -> None:
             "WHERE relation.target = log.event_id AND relation.room_id = log.room_id"
         )
     )
+    # What a deleted message came to say is kept as little as what it said.
+    run(
+        sa.text(
+            "UPDATE log SET content = convert_to('{}', 'UTF8') FROM relation JOIN log AS target "
+            "ON target.event_id = relation.target AND target.room_id = relation.room_id "
+            "WHERE relation.kind = 'edit' AND target.redacted_by IS NOT NULL "
+            "AND log.event_id = relation.event_id"
+        )
+    )
 
 
 def _note(run: Any, row: Any, kind: str, target: str, key: str | None) -> None:
@@ -215,15 +321,24 @@ def _note(run: Any, row: Any, kind: str, target: str, key: str | None) -> None:
 
 def _relation(event_type: str, content: bytes) -> tuple[str, str, str | None] | None:
     try:
-        relation = json.loads(content).get("m.relates_to")
-        target, kind = relation.get("event_id"), relation.get("rel_type")
-        if not isinstance(target, str) or "\x00" in target or len(target.encode()) > 255:
+        found = json.loads(content)
+        relation = found.get("m.relates_to")
+        target, kind, key = relation.get("event_id"), relation.get("rel_type"), relation.get("key")
+        if not _is_name(target):
             return None
-        if kind == "m.replace":
-            return "edit", target, None
-        key = relation.get("key")
-        if event_type != "m.reaction" or kind != "m.annotation" or not isinstance(key, str):
-            return None
-        return ("reaction", target, key) if "\x00" not in key and key.strip() else None
-    except (ValueError, AttributeError):
+        if event_type == "m.reaction":
+            fits = kind == "m.annotation" and _is_name(key)
+            return ("reaction", target, key) if fits else None
+        new = event_type == "m.room.encrypted" or isinstance(found.get("m.new_content"), dict)
+        return ("edit", target, None) if kind == "m.replace" and new else None
+    except (ValueError, AttributeError, RecursionError):
         return None
+
+
+def _is_name(text: Any) -> bool:
+    return (
+        isinstance(text, str)
+        and bool(text.strip())
+        and "\x00" not in text
+        and len(text.encode()) <= 255
+    )

@@ -27,6 +27,13 @@ TITLE = "openmeet-bridge"
 VERSION = "1"
 SURFACES = (
     "client",
+    "rooms",
+    "timeline",
+    "entries",
+    "messages",
+    "read_state",
+    "presence",
+    "preferences",
     "streams",
     "integration",
     "integration_bulk",

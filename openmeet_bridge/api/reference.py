@@ -75,7 +75,18 @@ _MEANINGS: Final = {
     "typing": "Who types in a room: the whole list, empty when nobody does.",
     "receipt": "Somebody has read a room up to an event. None comes for who sends a message here: "
     "with its entry they have read up to it.",
-    "send.failed": "A message that was accepted could not be sent, for good.",
+    "presence": (
+        "Somebody who shares a room with you has come, is idle or has gone; `last_seen` is null "
+        "where it is not known or not shown. Changes come once a second, the newest of each "
+        "person; of rooms that more than 500 streams follow, five people's a second."
+    ),
+    "unread": "You have read a room, written in it or marked it as unread, here or elsewhere: how "
+    "much of it is unread now.",
+    "send.failed": (
+        "Something of yours that was accepted could not be sent, for good. `action` says what: "
+        "`send` and `edit` have your `client_txn_id`; all but `send` name the entry that they are "
+        "about as `event_id`, and `react` and `unreact` the `key`."
+    ),
     "reset": "Your cursor is of no use. Forget what you have, fetch rooms and timelines again.",
     "bye": "The last frame before the bridge closes the stream.",
     "heartbeat": "Nothing has happened. When two are missing, the connection is dead.",
@@ -114,14 +125,25 @@ the header `Retry-After`, in seconds. Decide by `errcode`, show `error`.
 """
 
 _SENDING: Final = """\
-## Messages that cannot be sent
+## Sending again
 
-When the homeserver refuses a message for good, its own code is handed on (`M_FORBIDDEN` and
+Whatever you send may be sent again, after whatever answer or none, and happens once. A message or
+an edit is known by your `client_txn_id`, for ever: a repeat is answered with what became of the
+first one, whatever it says itself. A reaction or a deletion is known by what it is about: a repeat
+finds it done. What was sent in a room happens in the order in which the bridge has accepted it.
+
+Only what has failed for good is forgotten, after `limits.outbox_kept` (a month): the same
+`client_txn_id` is a new message then.
+
+## What cannot be sent
+
+When the homeserver refuses something for good, its own code is handed on (`M_FORBIDDEN` and
 `M_TOO_LARGE` with their usual status, others with 409), in the answer to the request and in the
-frame `send.failed`. One code is the bridge's own:
+frame `send.failed`. Two codes are the bridge's own:
 
 * `ORG_OPENMEET_UNCERTAIN`: the homeserver was away so long that the bridge cannot tell whether the
   message was sent before. Look whether it is there, and send it again with a new id if not.
+* `ORG_OPENMEET_WITHDRAWN`: you took it back, or deleted what it was about, before it was sent.
 """
 
 

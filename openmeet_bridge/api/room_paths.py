@@ -9,6 +9,8 @@ from msgspec import Meta
 
 ID = Annotated[str, Meta(min_length=1, max_length=255)]
 
+OwnID = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.~:=+-]+$")]
+
 
 class RoomPath(msgspec.Struct):
     """A room."""
@@ -20,7 +22,7 @@ class MessagePath(msgspec.Struct):
     """One of the caller's own messages to a room."""
 
     room_id: ID
-    client_txn_id: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.~:=+-]+$")]
+    client_txn_id: OwnID
 
 
 class EntryPath(msgspec.Struct):
@@ -28,3 +30,19 @@ class EntryPath(msgspec.Struct):
 
     room_id: ID
     event_id: ID
+
+
+class EditPath(msgspec.Struct):
+    """An edit of one of the caller's own messages."""
+
+    room_id: ID
+    event_id: ID
+    client_txn_id: OwnID
+
+
+class ReactionPath(msgspec.Struct):
+    """The caller's reaction to an entry."""
+
+    room_id: ID
+    event_id: ID
+    key: ID

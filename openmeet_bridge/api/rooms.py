@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from ..bridge.timeline import ListedWithLast, Timeline
-from ..core.cursor import order_text
-from ..core.entry import Entry
+from ..bridge.room_lists import ListedWithLast, RoomLists
+from ..core.cursor import Cursor, order_text
+from ..core.entry import Entry, Person
 from ..core.errors import NotFound
 from ..core.ids import Mxid, PortalKind, RoomId, UserSlug
 from .endpoint import Call, Endpoints
@@ -16,11 +18,26 @@ from .sessions import Session
 ENDPOINTS = Endpoints(tag="Rooms and messages")
 
 
+class RoomPermissions(msgspec.Struct):
+    """What the caller may do in a room.
+
+    `send`: write messages. `react`: react to messages. `delete_others`: delete what others have
+    said. `mention_room`: mention everybody at once.
+    """
+
+    send: bool
+    react: bool
+    delete_others: bool
+    mention_room: bool
+
+
 class Room(msgspec.Struct):
     """A room of the caller's, as the list shows it.
 
-    `unread_count` stops at 100, which means 100 or more. `read_order` is the order of the last
-    entry that the caller has read.
+    `unread_count` and `mention_count` stop at 100, which means 100 or more. `read_order` is the
+    order of the last entry that the caller has read, or of the one by which they came in.
+    `marked_unread`: the caller has marked the room by hand. `direct_with`: the other one of a
+    direct chat.
     """
 
     room_id: RoomId
@@ -33,8 +50,23 @@ class Room(msgspec.Struct):
     member_count: int
     last_message: Entry | None
     unread_count: int
-    read_order: str | None
-    can_send: bool
+    mention_count: int
+    marked_unread: bool
+    read_order: str
+    permissions: RoomPermissions
+    direct_with: Person | None
+
+
+class UnreadTotals(msgspec.Struct):
+    """What the caller has not read in all rooms.
+
+    `messages` and `mentions` are the sums of the rooms' counts. `rooms` are those of which anything
+    is unread, or which are marked as unread.
+    """
+
+    messages: int
+    mentions: int
+    rooms: int
 
 
 class RoomList(msgspec.Struct):
@@ -45,6 +77,7 @@ class RoomList(msgspec.Struct):
 
     rooms: list[Room]
     cursor: str
+    unread: UnreadTotals
 
 
 class Member(msgspec.Struct):
@@ -72,29 +105,29 @@ class Rooms:
     """The handlers of rooms.
 
     Args:
-        timeline: Reads rooms.
+        room_lists: Reads rooms.
     """
 
-    def __init__(self, timeline: Timeline) -> None:
-        self._timeline = timeline
+    def __init__(self, room_lists: RoomLists) -> None:
+        self._rooms = room_lists
 
     @ENDPOINTS.get("/api/v1/rooms")
     async def rooms(self, call: Call[Session, None, None, None]) -> RoomList:
         """My rooms."""
-        listed, cursor = await self._timeline.rooms(call.caller.tenant_id, call.caller.mxid)
-        return RoomList([_room(one) for one in listed], str(cursor))
+        listed, cursor = await self._rooms.rooms(call.caller.tenant_id, call.caller.mxid)
+        return listing(listed, cursor)
 
     @ENDPOINTS.get("/api/v1/rooms/{room_id}", errors=(NotFound,))
     async def room(self, call: Call[Session, RoomPath, None, None]) -> Room:
         """One of my rooms."""
         caller, room_id = call.caller, RoomId(call.path.room_id)
-        return _room(await self._timeline.room(caller.tenant_id, caller.mxid, room_id))
+        return _room(await self._rooms.room(caller.tenant_id, caller.mxid, room_id))
 
     @ENDPOINTS.get("/api/v1/rooms/{room_id}/members", errors=(NotFound,))
     async def members(self, call: Call[Session, RoomPath, None, None]) -> MemberList:
         """Who is in a room."""
         caller, room_id = call.caller, RoomId(call.path.room_id)
-        people, levels = await self._timeline.members(caller.tenant_id, caller.mxid, room_id)
+        people, levels = await self._rooms.members(caller.tenant_id, caller.mxid, room_id)
         return MemberList(
             [
                 Member(
@@ -111,8 +144,14 @@ class Rooms:
         )
 
 
+def listing(listed: Sequence[ListedWithLast], cursor: Cursor) -> RoomList:
+    """Return a list of rooms as it is answered."""
+    rooms = [_room(one) for one in listed]
+    return RoomList(rooms, str(cursor), _totals(rooms))
+
+
 def _room(listed: ListedWithLast) -> Room:
-    room = listed.room
+    room, unread, may = listed.room, listed.unread, listed.permissions
     return Room(
         room_id=room.room_id,
         kind=room.kind,
@@ -121,9 +160,20 @@ def _room(listed: ListedWithLast) -> Room:
         topic=room.topic,
         avatar_url=room.avatar_url,
         url=room.url,
-        member_count=room.member_count,
+        member_count=unread.member_count,
         last_message=listed.last,
-        unread_count=room.unread_count,
-        read_order=None if room.read_key is None else order_text(room.read_key),
-        can_send=listed.can_send,
+        unread_count=unread.unread_count,
+        mention_count=unread.mention_count,
+        marked_unread=unread.marked_unread,
+        read_order=order_text(unread.read_key),
+        permissions=RoomPermissions(may.send, may.react, may.delete_others, may.mention_room),
+        direct_with=room.direct_with,
+    )
+
+
+def _totals(rooms: list[Room]) -> UnreadTotals:
+    return UnreadTotals(
+        messages=sum(room.unread_count for room in rooms),
+        mentions=sum(room.mention_count for room in rooms),
+        rooms=sum(room.unread_count > 0 or room.marked_unread for room in rooms),
     )

@@ -67,7 +67,7 @@ class Bridge:
         supervisor = Supervisor()
         ending.push_async_callback(supervisor.stop)
         ending.push_async_callback(services.delivery.stop)
-        ending.callback(services.typing.stop)
+        ending.push_async_callback(services.presence.stop)
         await self._listen_all(services, http)
         ending.callback(_say_goodbye, services)
         for name, loop in services.loops.items():

@@ -11,6 +11,7 @@ from ..api import (
     client,
     demo,
     docs_page,
+    entries,
     integration,
     integration_bulk,
     integration_events,
@@ -19,6 +20,7 @@ from ..api import (
     messages,
     middleware,
     openapi,
+    preferences,
     presence,
     read_state,
     rooms,
@@ -112,11 +114,13 @@ def _surfaces(
             secure_cookie=config.public_base.startswith("https:"),
         ),
     )
-    yield rooms.ENDPOINTS, rooms.Rooms(services.timeline)
+    yield rooms.ENDPOINTS, rooms.Rooms(services.room_lists)
     yield timeline.ENDPOINTS, timeline.Timelines(services.timeline)
+    yield entries.ENDPOINTS, entries.EntriesApi(services.entries)
     yield messages.ENDPOINTS, messages.Messages(services.sending)
-    yield read_state.ENDPOINTS, read_state.ReadState(services.receipts)
-    yield presence.ENDPOINTS, presence.PresenceApi(services.typing)
+    yield read_state.ENDPOINTS, read_state.ReadState(services.receipts, services.unread)
+    yield presence.ENDPOINTS, presence.PresenceApi(services.typing, services.presence)
+    yield preferences.ENDPOINTS, preferences.PreferencesApi(services.preferring)
     yield (
         streams.ENDPOINTS,
         streams.StreamsApi(

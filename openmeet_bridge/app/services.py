@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 
@@ -11,9 +11,11 @@ from ..bridge.comparison import COMPARE
 from ..bridge.delivery import Delivery
 from ..bridge.directory import Directory
 from ..bridge.drift import soon
+from ..bridge.entries import Entries
 from ..bridge.ephemeral import EphemeralEvents
 from ..bridge.erasure import ERASURE, Erasures
 from ..bridge.ghosts import Ghosts
+from ..bridge.history import History
 from ..bridge.housekeeping import Housekeeping
 from ..bridge.identity import Identity
 from ..bridge.ingest import Ingest
@@ -23,11 +25,13 @@ from ..bridge.log_view import LogView
 from ..bridge.merging import Merging
 from ..bridge.pictures import Pictures
 from ..bridge.portals import Portals
+from ..bridge.preferences import Preferring
 from ..bridge.progress import Progress
 from ..bridge.receipts import Receipts
 from ..bridge.reconciler import Reconciler, Work
 from ..bridge.repair import Repair
 from ..bridge.room_jobs import RoomJobs
+from ..bridge.room_lists import RoomLists
 from ..bridge.roster import Roster
 from ..bridge.sending import Limits, Sending
 from ..bridge.snapshots import Snapshots
@@ -37,11 +41,13 @@ from ..bridge.streams import Streams
 from ..bridge.sweep import Look, Sweep
 from ..bridge.timeline import Timeline
 from ..bridge.typing import Typing
+from ..bridge.unread import UnreadState
 from ..bridge.upgrades import Upgrades
 from ..bridge.vitals import Vitals
 from ..config import Config
+from ..core.entry import LogEntry
 from ..core.errors import BridgeError, Unavailable
-from ..core.ids import PortalKind, RoomId, TenantId, UserSlug
+from ..core.ids import Mxid, PortalKind, RoomId, TenantId, UserSlug
 from ..core.rules import Rules
 from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
@@ -57,6 +63,7 @@ from ..stream.feed import Feed
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
 from .openmeet import comparison_of, openmeet_database_of
+from .presence import presence_parts
 from .tenants import rules_of
 from .webhooks import webhook_loops
 
@@ -132,8 +139,8 @@ class Services:
             self.naming,
             self._rules_of,
             self.reconciler.wake,
-            user_gone=lambda mxid: self.hub.close_user(mxid, CloseReason.REMOVED),
-            member_gone=self.hub.expel,
+            user_gone=self._user_gone,
+            member_gone=self._member_gone,
             message_gone=lambda message_id: self.sending.tell(message_id),
             streaming=self.hub.users,
         )
@@ -146,7 +153,7 @@ class Services:
             self.naming,
             self.directory,
             self.reconciler.wake,
-            user_gone=lambda mxid: self.hub.close_user(mxid, CloseReason.REMOVED),
+            user_gone=self._user_gone,
         )
         self.openmeet_database = openmeet_database_of(config)
         self.comparison = (
@@ -168,12 +175,14 @@ class Services:
             failed=self._send_failed,
             unreachable=self._homeserver_away,
         )
+        self.unread = UnreadState(database, self.hub)
         self.ingest = Ingest(
             database,
             self.naming,
             self._bus.grown,
             self.sending.confirmed,
             drifted=soon(self.reconciler.wake),
+            read=self.unread.changed,
         )
         self._upgrades = Upgrades(database, homeserver, self.ingest, self.naming, self._bus.grown)
         self._spaces = Spaces(
@@ -197,8 +206,16 @@ class Services:
             self.reconciler.wake,
         )
         self.typing = Typing(database, homeserver, self.hub)
-        self.receipts = Receipts(database, homeserver, self.hub)
-        self.ephemeral = EphemeralEvents(self.typing, self.receipts)
+        parts = presence_parts(config, database, homeserver, self.hub, self.naming)
+        self.presence, self._presence_loops = parts.presence, parts.loops
+        self.preferring = Preferring(database, self.presence)
+        self.hub.moved = self.presence.moved
+        self.hub.greeting = self.typing.now_in
+        self.hub.dispatched = self._dispatched
+        self.receipts = Receipts(
+            database, homeserver, self.hub, self.naming.bot, self.unread.changed
+        )
+        self.ephemeral = EphemeralEvents(self.typing, self.receipts, parts.from_matrix)
         self.inquiries = Inquiries(database, self.naming, homeserver, self.reconciler.wake)
         self.repair = Repair(
             database,
@@ -212,12 +229,17 @@ class Services:
             recovered=self._homeserver_back,
             delivered=self._all_delivered,
         )
-        self.timeline = Timeline(database, self.naming, page_limit=limits.timeline_page)
+        self.room_lists = RoomLists(database, self.naming)
+        history = History(database, homeserver, self.naming.bot)
+        self.timeline = Timeline(database, history, page_limit=limits.timeline_page)
+        self.entries = Entries(database, self.timeline)
         self.identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
         log_view = LogView(database)
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
         self._vitals = Vitals(database, self.hub)
-        self._housekeeping = Housekeeping(database, self.naming.bot)
+        self._housekeeping = Housekeeping(
+            database, self.naming.bot, outbox_kept=limits.outbox_kept
+        )
         self._feed = Feed(log_view.after, self.hub, self._bus)
         self._webhooks = webhook_loops(config, database, self._bus, self.hub, self.naming.bot)
 
@@ -232,6 +254,10 @@ class Services:
             "announcements": self._announcements.run,
             "sweep": self.sweep.run,
             "receipts": self.receipts.run,
+            "typing": self.typing.run,
+            "typing-notices": self.typing.notices.run,
+            **self._presence_loops,
+            "unread": self.unread.run,
             "heartbeat": self.hub.beat,
             "vitals": self._vitals.run,
             "housekeeping": self._housekeeping.run,
@@ -322,12 +348,30 @@ class Services:
         self.reconciler.wake()
         self.delivery.resume()
 
+    def _dispatched(self, batch: Sequence[LogEntry]) -> None:
+        self.typing.happened(batch)
+        self.presence.happened(batch)
+
+    def _user_gone(self, mxid: Mxid) -> None:
+        self.hub.close_user(mxid, CloseReason.REMOVED)
+        self.typing.end_all(mxid)
+        self.presence.gone(mxid)
+
+    def _member_gone(self, mxid: Mxid, room_id: RoomId) -> None:
+        self.hub.expel(mxid, room_id)
+        self.typing.end(room_id, mxid)
+
     def _send_failed(self, message: Message) -> None:
+        if message.own_id is None and message.about is None:
+            return  # It goes with something else, which is what was asked for.
         frame = frames.send_failed(
             message.room_id,
-            message.client_txn_id,
+            message.own_id,
             message.errcode or "M_UNKNOWN",
             message.error or "The message could not be sent.",
+            action=message.action,
+            event_id=message.about,
+            key=message.key,
         )
         self.hub.to_user(message.sender, frame)
 

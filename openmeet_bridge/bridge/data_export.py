@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..core.cursor import BEFORE_ALL
 from ..core.errors import NotFound
 from ..core.ids import Mxid, Position, RoomId, TenantId, UserSlug
 from ..storage import data_export, directory, ghosts
@@ -30,8 +31,9 @@ class DataExport:
         """Go through everything that is kept of a person, a page at a time.
 
         Each record is a JSON object whose ``record`` says what it is: ``profile``,
-        ``matrix_user``, ``membership_on_openmeet``, ``operators_word``, ``blocks``, ``room``,
-        ``read_up_to``, ``event``, ``sent_message``, ``stream_ticket``, ``job``, ``erasure``.
+        ``matrix_user``, ``membership_on_openmeet``, ``operators_word``, ``preferences``,
+        ``blocks``, ``room``, ``presence``, ``read_up_to``, ``event``, ``sent_message``,
+        ``stream_ticket``, ``job``, ``erasure``.
         Secrets are in none of them, and what others have said is not either.
 
         Raises:
@@ -63,7 +65,7 @@ class DataExport:
                 yield record
 
     async def _events(self, room_id: RoomId, mxid: Mxid) -> AsyncIterator[Record]:
-        last = Position(0)
+        last = BEFORE_ALL
         while True:
             async with self._database.connection() as connection:
                 page = await data_export.events(connection, room_id, mxid, last, _PAGE)

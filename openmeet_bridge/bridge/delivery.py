@@ -1,4 +1,4 @@
-"""Delivery: from the outbox to the homeserver, each message as one event.
+"""Delivery: from the outbox to the homeserver, each message and each change as one event.
 
 One worker a room sends its rows in order, each with a transaction id that follows from the row, as
 a device that the homeserver remembers: however often a send is repeated, after whatever crash, it
@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from ..core.errors import Unavailable
-from ..core.events import MESSAGE
 from ..core.ids import EventId, RoomId
 from ..matrix.errors import (
     HomeserverError,
@@ -26,7 +25,7 @@ from ..matrix.errors import (
     TokenRefused,
 )
 from ..matrix.homeserver import Homeserver
-from ..storage import event_log, outbox
+from ..storage import event_log, outbox, outbox_changes
 from ..storage.database import Database
 from ..storage.outbox import Message
 from ..telemetry import OUTBOX_WORKERS, SENDS
@@ -36,6 +35,10 @@ log = structlog.get_logger(__name__)
 
 _MEMORY = timedelta(hours=20)
 """How long a repeated send is safe: the homeserver remembers transaction ids for a day."""
+
+_DUPLICATE = "M_DUPLICATE_ANNOTATION"
+_DUPLICATE_TRIES = 6
+"""As often is looked whether a reaction that is there already has come to the log."""
 
 _SWEEP = 5.0
 _FIRST_PAUSE = 0.25
@@ -164,33 +167,59 @@ class Delivery:
                 await self._settle_old(message)
                 return 0
             async with self._database.connection() as connection:
-                await outbox.note_attempt(connection, message.id)
+                if not await outbox.note_attempt(connection, message.id):
+                    return 0
             await self._sent(message, await self._send(message))
         except TokenRefused:
             raise
         except Refused as error:
-            if error.errcode == "M_UNKNOWN_DEVICE" or "has not registered" in error.message:
-                # The homeserver has lost the ghost or its device: restored from a backup, perhaps.
-                await self._ghosts.renew(message.sender)
-                return _jittered(message.attempts)
-            await self._give_up(message, error.errcode, error.message)
+            return await self._refused(message, error)
         except RateLimited as error:
             SENDS.labels("limited").inc()
             return error.retry_after_ms / 1000 + random.uniform(0, 0.5)  # noqa: S311
         return 0
 
-    async def _send(self, message: Message) -> EventId:
+    async def _refused(self, message: Message, error: Refused) -> float:
+        if error.errcode == "M_UNKNOWN_DEVICE" or "has not registered" in error.message:
+            # The homeserver has lost the ghost or its device: restored from a backup, perhaps.
+            await self._ghosts.renew(message.sender)
+            return _jittered(message.attempts)
+        if error.errcode == _DUPLICATE and message.attempts < _DUPLICATE_TRIES:
+            return await self._settle_duplicate(message)
+        await self._give_up(message, error.errcode, error.message)
+        return 0
+
+    async def _send(self, message: Message) -> EventId | None:
+        """Send a message or a change; return its event, None where there was nothing to do."""
         await self._ghosts.ensure(message.tenant, message.user_slug)
+        if message.action.is_redaction:
+            return await self._redact(message)
         return await self._homeserver.send_event(
             message.room_id,
-            MESSAGE,
+            message.action.event_type,
             matrix_txn_id(message),
             message.content,
             message.sender,
             DEVICE,
         )
 
-    async def _sent(self, message: Message, event_id: EventId) -> None:
+    async def _redact(self, message: Message) -> EventId | None:
+        async with self._database.connection() as connection:
+            # What stood before it in the outbox is settled by now.
+            target = message.target or await outbox.aim(connection, message.id)
+            if target is None:
+                return None
+            done = await outbox_changes.redacted_by(connection, message.room_id, target)
+        return done or await self._homeserver.redact(
+            message.room_id,
+            target,
+            matrix_txn_id(message),
+            message.sender,
+            DEVICE,
+            message.content,
+        )
+
+    async def _sent(self, message: Message, event_id: EventId | None) -> None:
         async with self._database.connection() as connection:
             await outbox.mark_sent(connection, message.id, event_id)
         SENDS.labels("sent").inc()
@@ -220,6 +249,21 @@ class Delivery:
                 "Look whether it is there, and send it again if not.",
             )
 
+    async def _settle_duplicate(self, message: Message) -> float:
+        """Find the same reaction by the same person, given with another client: that is it."""
+        async with self._database.connection() as connection:
+            present = await outbox_changes.logged_reactions(
+                connection,
+                message.room_id,
+                message.sender,
+                message.about or EventId(""),
+                message.key or "",
+            )
+        if not present:
+            return _jittered(message.attempts)
+        await self._sent(message, present[0])
+        return 0
+
     def _later(self, message: Message, error: Exception) -> float:
         SENDS.labels("retried").inc()
         pause = _jittered(message.attempts)
@@ -240,6 +284,8 @@ def matrix_txn_id(message: Message) -> str:
 
 def _too_old(message: Message) -> bool:
     first = message.first_attempt_at
+    if message.action.may_be_repeated:
+        return False
     return first is not None and datetime.now(UTC) - first > _MEMORY
 
 

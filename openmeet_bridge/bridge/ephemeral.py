@@ -13,6 +13,7 @@ from ..core.errors import Unavailable
 from ..core.events import Ephemeral, name_problem
 from ..core.ids import EventId, Mxid, RoomId
 from ..storage.read_marks import ReadMark
+from .matrix_presence import MatrixPresence
 from .receipts import Receipts
 from .typing import Typing
 
@@ -25,6 +26,11 @@ class _TypingContent(msgspec.Struct):
     user_ids: list[Mxid]
 
 
+class _PresenceContent(msgspec.Struct):
+    presence: str
+    last_active_ago: float | None = None
+
+
 class _Stamp(msgspec.Struct):
     ts: int = 0
 
@@ -33,16 +39,24 @@ class _ReceiptContent(msgspec.Struct, rename={"read": "m.read"}):
     read: dict[Mxid, _Stamp] = {}
 
 
+_presence = msgspec.json.Decoder(_PresenceContent)
 _typing = msgspec.json.Decoder(_TypingContent)
 _receipts = msgspec.json.Decoder(dict[EventId, _ReceiptContent])
 
 
 class EphemeralEvents:
-    """Gives typing notices and receipts to those who handle them."""
+    """Gives typing notices, receipts and presence to those who handle them.
 
-    def __init__(self, typing: Typing, receipts: Receipts) -> None:
+    Args:
+        typing: Gets typing notices.
+        receipts: Gets receipts.
+        presence: Gets presence; None where nobody is to be shown it.
+    """
+
+    def __init__(self, typing: Typing, receipts: Receipts, presence: MatrixPresence | None) -> None:
         self._typing = typing
         self._receipts = receipts
+        self._presence = presence
         self._typed: OrderedDict[RoomId, int] = OrderedDict()
 
     def last_typing(self, room_id: RoomId) -> int | None:
@@ -54,10 +68,15 @@ class EphemeralEvents:
         marks: list[ReadMark] = []
         typing: dict[RoomId, list[Mxid]] = {}
         for event in events:
-            if event.room_id is None or not _are_names(event.room_id):
+            place = event.room_id or event.sender
+            if place is None or not _are_names(place):
                 continue
             try:
-                if event.type == "m.typing":
+                if event.type == "m.presence":
+                    self._note_presence(event)
+                elif event.room_id is None:
+                    continue
+                elif event.type == "m.typing":
                     self._note_typing(event.room_id)
                     mxids = _typing.decode(event.content).user_ids
                     typing[event.room_id] = list(filter(_are_names, mxids))
@@ -72,6 +91,11 @@ class EphemeralEvents:
                 await self._typing.heard(room_id, mxids)
         except Unavailable as error:
             log.warning("ephemeral.dropped", error=str(error))
+
+    def _note_presence(self, event: Ephemeral) -> None:
+        if event.sender is not None and self._presence is not None:
+            content = _presence.decode(event.content)
+            self._presence.heard(event.sender, content.presence, content.last_active_ago)
 
     def _note_typing(self, room_id: RoomId) -> None:
         self._typed[room_id] = int(time.time() * 1000)

@@ -12,16 +12,18 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from ..core.changes import DeleteUser
+from ..core.cursor import BEFORE_ALL
 from ..core.erasure import DONE, RUNNING, ErasureReport
 from ..core.errors import NotFound
 from ..core.ids import Mxid, TenantId, UserSlug
 from ..core.naming import Naming
 from ..matrix.errors import Refused, TokenRefused
 from ..matrix.homeserver import Homeserver
-from ..storage import directory, erasure, ghosts, jobs, pictures
+from ..storage import directory, erasure, event_log, ghosts, jobs, pictures
 from ..storage.database import Database
 from ..storage.erasure import Erasure
 from ..telemetry import ERASED
+from . import counting
 from .directory import Directory
 from .endings import Ending
 from .erasure_report import left_of
@@ -262,14 +264,16 @@ class Erasures:
                 if not await erasure.present_rooms(connection, found.mxid):
                     break
             await asyncio.sleep(_ECHO_POLL)
-        found.progress.room, found.progress.position = "", 0
+        found.progress.room, found.progress.position = "", BEFORE_ALL
         found.progress.refused = {}
 
     async def _forget(self, found: Erasure) -> None:
         async with self._database.transaction() as connection:
-            blanked = 0
-            for room_id in await erasure.rooms_of(connection, found.mxid, ""):
+            await event_log.lock(connection)  # counts change, and only who appends may change them
+            blanked, rooms = 0, await erasure.rooms_of(connection, found.mxid, "")
+            for room_id in rooms:
                 blanked += await erasure.blank_entries(connection, room_id, found.mxid)
+            await counting.recount(connection, rooms)
             counts = await erasure.forget(connection, found)
         found.progress.count("entries of our log alone", blanked)
         for what, number in counts.items():

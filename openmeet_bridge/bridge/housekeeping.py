@@ -3,7 +3,7 @@
 Events of rooms that are nobody's on OpenMeet wait a while in the log, because a room's first event,
 which says whose it is, may come late. What is never claimed is dropped: with Matrix accounts that
 people had before the bridge, the homeserver pushes their other rooms too, which are none of the
-bridge's business.
+bridge's business. What people sent is dropped from the outbox when it has been settled for long.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import structlog
 
 from ..core.errors import Unavailable
 from ..core.ids import Mxid
-from ..storage import jobs, strangers
+from ..storage import jobs, outbox, strangers
 from ..storage.database import Database
 from ..telemetry import STRANGERS_DROPPED
 
@@ -32,11 +32,13 @@ class Housekeeping:
     Args:
         database: Where it is.
         bot: In whose rooms events are always wanted.
+        outbox_kept: How long what was sent, or failed, stays in the outbox, in seconds.
     """
 
-    def __init__(self, database: Database, bot: Mxid) -> None:
+    def __init__(self, database: Database, bot: Mxid, *, outbox_kept: float = 30 * 86_400.0) -> None:
         self._database = database
         self._bot = bot
+        self._outbox_kept = outbox_kept
 
     async def run(self) -> None:
         """Look now and then, for ever."""
@@ -56,8 +58,15 @@ class Housekeeping:
         full = True
         while full:
             full = await self._drop_strangers() == _AT_ONCE
+        full = True
+        while full:
+            full = await self._drop_sent() == _AT_ONCE
         async with self._database.connection() as connection:
             await jobs.forget_done(connection, ("compare",), DONE_SECONDS)
+
+    async def _drop_sent(self) -> int:
+        async with self._database.connection() as connection:
+            return await outbox.forget(connection, self._outbox_kept, _AT_ONCE)
 
     async def _drop_strangers(self) -> int:
         async with self._database.transaction() as connection:

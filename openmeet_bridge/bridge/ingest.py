@@ -14,23 +14,22 @@ import structlog
 from ..core.cursor import SORT_KEY_STEP
 from ..core.events import (
     CREATE,
+    HISTORY_VISIBILITY,
     KEPT_STATE,
     Event,
     client_txn_id,
     is_counted,
     is_soft_failed,
     portal_mark,
-    redacted_event,
 )
-from ..core.ids import EventId, PortalKind, PortalRef, Position, RoomId, TenantId
+from ..core.ids import EventId, Mxid, PortalKind, PortalRef, Position, RoomId, TenantId
 from ..core.naming import Naming
 from ..core.placing import place
-from ..core.relations import is_line
-from ..storage import directory, event_log, outbox, quarantine, read_marks, rooms
+from ..storage import directory, event_log, outbox, quarantine, rooms, visibility
 from ..storage.database import UNKEEPABLE, Connection, Database
 from ..storage.event_log import Found, Row
-from ..storage.read_marks import ReadMark
 from ..telemetry import INGESTED, QUARANTINED
+from .counting import Counting
 from .drift import Drift
 from .memberships import Memberships
 from .relating import Relating
@@ -42,6 +41,7 @@ REPAIR = "repair"
 
 Source = str
 Confirmed = list[outbox.Sent]
+Read = list[tuple[RoomId, Mxid]]
 
 
 class Ingest:
@@ -53,6 +53,7 @@ class Ingest:
         grown: Called after each commit with the new end of the log.
         confirmed: Called after each commit with the sends whose echo came in.
         drifted: Called after each commit that wanted jobs, because somebody changed a room.
+        read: Called after each commit with those who have read further by what they said.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Ingest:
         grown: Callable[[Position], None],
         confirmed: Callable[[Confirmed], None],
         drifted: Callable[[], None] = lambda: None,
+        read: Callable[[Read], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._naming = naming
         self._grown = grown
         self._confirmed = confirmed
         self._drifted = drifted
+        self._read = read
 
     async def push(
         self, txn_id: str, events: Sequence[Event], bad: Sequence[tuple[bytes, str]]
@@ -85,7 +88,7 @@ class Ingest:
         visible = [event for event in events if not is_soft_failed(event)]
         try:
             return await self._append(txn_id, visible, bad)
-        except UNKEEPABLE as error:
+        except (*UNKEEPABLE, RecursionError) as error:
             # One event that cannot be kept must not stop the others, nor all that comes after:
             # the homeserver would send this transaction again for ever.
             log.error("transaction.split", txn_id=txn_id, error=str(error))
@@ -98,7 +101,7 @@ class Ingest:
         for event in events:
             try:
                 new += await self._append(txn_id, [event], ())
-            except UNKEEPABLE as error:
+            except (*UNKEEPABLE, RecursionError) as error:
                 reason = f"{type(error).__name__}: {error}"
                 new += await self._append(txn_id, [], [(msgspec.json.encode(event), reason)])
         return new
@@ -165,6 +168,8 @@ class Ingest:
             self._grown(batch.position)
         if batch.drifted:
             self._drifted()
+        if batch.counting.read:
+            self._read(batch.counting.read)
 
 
 class _Batch:
@@ -179,6 +184,7 @@ class _Batch:
         self.moves: list[tuple[EventId, Position, int]] = []
         self.confirmed: Confirmed = []
         self.drifted = False
+        self.counting = Counting(naming.bot)
         self._connection = connection
         self._naming = naming
         self._drift = Drift(naming.bot)
@@ -186,7 +192,6 @@ class _Batch:
         self._members = Memberships()
         self._relating = Relating()
         self._state: dict[tuple[RoomId, str, str], rooms.State] = {}
-        self._redactions: dict[tuple[RoomId, EventId], EventId] = {}
         self._moved_state: set[tuple[RoomId, str, str]] = set()
 
     @classmethod
@@ -223,16 +228,14 @@ class _Batch:
                     self.position = await event_log.adopt(
                         self._connection, event.room_id, ref.tenant
                     )
+                    self.counting.adopted(event.room_id)
 
     def add(self, event: Event, sort_key: int | None = None) -> None:
         """Append an event; without a sort key it comes last in its room."""
         self.position = Position(self.position + 1)
         key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
-        redacted_by = self._note_redaction(event)
         found = self._found[event.event_id]
-        about = self._relating.add(
-            event, self.position, redacted=redacted_by is not None, related=found.related
-        )
+        part = self._relating.add(event, self.position, found)
         row = Row(
             position=self.position,
             event_id=event.event_id,
@@ -243,17 +246,18 @@ class _Batch:
             sender=event.sender,
             state_key=event.state_key,
             timestamp=event.origin_server_ts,
-            content=b"{}" if redacted_by else bytes(event.content),
+            content=part.content,
             client_txn_id=client_txn_id(event),
-            counted=is_counted(event) and redacted_by is None,
+            counted=part.line and is_counted(event) and part.redacted_by is None,
             effect=self._members.apply(event, self.position, key),
-            redacted_by=redacted_by,
+            redacted_by=part.redacted_by,
             source=self.source,
-            line=is_line(event),
-            about=about,
+            line=part.line,
+            about=part.about,
             related=found.related,
         )
         self.rows.append(row)
+        self.counting.add(event, row)
         self._note_state(row)
 
     def move(self, event: Event, sort_key: int | None) -> None:
@@ -261,6 +265,7 @@ class _Batch:
         self.position = Position(self.position + 1)
         key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
         self.moves.append((event.event_id, self.position, key))
+        self.counting.move(event)
         if event.state_key is not None:
             self._moved_state.add((event.room_id, event.type, event.state_key))
             self._drift.see(event.room_id, event.type, event.state_key, event.sender, 0)
@@ -278,18 +283,18 @@ class _Batch:
             )
         if self.moves:
             await event_log.advance(self._connection, self.position)
+        await self.counting.write(self._connection, self._relating.redacted, self._members.rooms)
         self.drifted = await self._drift.want_jobs(self._connection)
 
     async def _project(self) -> None:
-        if self._redactions:
-            targets = [(room, target, by) for (room, target), by in self._redactions.items()]
-            if await event_log.redact(self._connection, targets) < len(targets):
-                await event_log.expect_redactions(self._connection, targets)
         await self._relating.write(self._connection)
         if self._members.changed:
             await rooms.save_members(self._connection, list(self._members.changed.values()))
         if self._state:
             await rooms.save_state(self._connection, list(self._state.values()))
+            told = [room for room, kind, _ in self._state if kind in (CREATE, HISTORY_VISIBILITY)]
+            if told:
+                await visibility.note(self._connection, told)
         echoes = [row for row in self.rows if row.client_txn_id is not None]
         if echoes:
             await self._confirm(echoes)
@@ -298,16 +303,6 @@ class _Batch:
         self.confirmed = await outbox.confirm(
             self._connection, [(row.sender, row.client_txn_id, row.event_id) for row in echoes]
         )
-        # Who answers has read what stands above.
-        marks = [ReadMark(row.room_id, row.sender, row.event_id, row.timestamp) for row in echoes]
-        await read_marks.raise_marks(self._connection, marks)
-
-    def _note_redaction(self, event: Event) -> EventId | None:
-        """Note what an event redacts, and return what has redacted the event itself."""
-        target = redacted_event(event)
-        if target is not None:
-            self._redactions[event.room_id, target] = event.event_id
-        return self._found[event.event_id].redaction
 
     def _note_state(self, row: Row) -> None:
         if row.state_key is None:

@@ -54,6 +54,10 @@ class LogView:
         """
         async with self._database.connection() as connection:
             found = await lines.for_replay(connection, tenant, mxid, after, up_to, limit)
+            if len(found) < limit:  # else the caller must know that there is more
+                kept = _without_repeats([line for line, _ in found])
+                places = {line.place for line in kept}
+                found = [one for one in found if one[0].place in places]
             shown = await showing.log_entries(connection, [line for line, _ in found])
         return [(entry, readable) for entry, (_, readable) in zip(shown, found, strict=True)]
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
-from ..core.events import MEMBER, MEMBER_CONTENT, Event, member_content
+from ..core.events import MEMBER, MEMBER_CONTENT, UNREADABLE, Event, member_content
 from ..core.ids import Mxid, Position, RoomId
 from ..storage import event_log, rooms
 from ..storage.database import Connection
@@ -26,6 +24,12 @@ class Memberships:
     def __init__(self) -> None:
         self.changed: dict[tuple[RoomId, Mxid], Member] = {}
         self._present: dict[tuple[RoomId, Mxid], Member] = {}
+        self._settled: set[RoomId] = set()
+
+    @property
+    def rooms(self) -> set[RoomId]:
+        """The rooms whose members the batch has changed."""
+        return {room_id for room_id, _ in self.changed} | self._settled
 
     async def load(self, connection: Connection, events: Sequence[Event]) -> None:
         """Read the memberships that these events may change."""
@@ -41,7 +45,7 @@ class Memberships:
             return STAYED
         try:
             content = member_content(event)
-        except msgspec.ValidationError:
+        except UNREADABLE:
             return STAYED
         key = (event.room_id, Mxid(event.state_key or ""))
         old = self._present.get(key)
@@ -49,7 +53,10 @@ class Memberships:
             return STAYED
         effect = (content.membership == "join") - (old is not None and old.membership == "join")
         since = position if old is None or old.membership != content.membership else old.since
-        new = Member(*key, content.membership, content.name, content.avatar, since, sort_key)
+        since_key = sort_key if since == position or old is None else old.since_key
+        new = Member(
+            *key, content.membership, content.name, content.avatar, since, since_key, sort_key
+        )
         self._present[key] = self.changed[key] = new
         return effect
 
@@ -81,20 +88,30 @@ class Memberships:
             return position
         try:
             content = MEMBER_CONTENT.decode(newest.content)
-        except msgspec.ValidationError:
+        except UNREADABLE:
             return position
         effect = (content.membership == "join") - (old.membership == "join")
-        since = old.since
+        since, since_key = old.since, old.since_key
         if effect:
             position = since = Position(position + 1)
+            since_key = newest.sort_key
             # Streams must act on it now. That somebody is out is said by the entry that wrongly
             # brought them in: an entry by which somebody went must never leave its position.
             said_by = newest.event_id if effect > 0 else None
             said_by = said_by or await event_log.coming(connection, room_id, mxid)
             if said_by is not None:
                 await event_log.take_effect(connection, said_by, position, effect)
-        row = Member(*key, content.membership, content.name, content.avatar, since, newest.sort_key)
+        row = Member(
+            *key,
+            content.membership,
+            content.name,
+            content.avatar,
+            since,
+            since_key,
+            newest.sort_key,
+        )
         await rooms.save_members(connection, [row])
+        self._settled.add(room_id)
         return position
 
 

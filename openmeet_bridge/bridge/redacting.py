@@ -9,12 +9,14 @@ from typing import Any
 
 import msgspec
 
+from ..core.cursor import BEFORE_ALL
 from ..core.ids import Mxid, Position, RoomId
 from ..matrix.errors import HomeserverError, RateLimited, Refused, TokenRefused
 from ..matrix.homeserver import Homeserver
-from ..storage import erasure, event_log
+from ..storage import erasure
 from ..storage.database import Database
 from ..storage.erasure import Erasure, Trace
+from . import relating
 from .ghosts import DEVICE
 
 _BATCH = 50
@@ -62,7 +64,7 @@ class Redacting:
                 await self._save(found)
                 if asyncio.get_running_loop().time() > deadline:
                     raise MoreLater
-            progress.room, progress.position = room_id, 0
+            progress.room, progress.position = room_id, BEFORE_ALL
             await self._save(found)
 
     async def _traces(self, found: Erasure, room_id: RoomId) -> list[Trace]:
@@ -118,7 +120,7 @@ class Redacting:
                 found.progress.refused[reason] = found.progress.refused.get(reason, 0) + 1
                 return
         async with self._database.transaction() as connection:
-            await event_log.redact(connection, [(trace.room_id, trace.event_id, redaction)])
+            await relating.redact(connection, trace.room_id, trace.event_id, redaction)
             if trace.type == "m.room.name":
                 await erasure.blank_name(connection, trace)
         found.progress.count(_kind(trace.type))

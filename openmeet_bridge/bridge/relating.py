@@ -6,14 +6,33 @@ not, and what it amounts to is decided where the line is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
-from ..core.events import Event, redacted_event
+from ..core.events import HISTORY_VISIBILITY, Event, blanked_by, redacted_event
 from ..core.ids import EventId, Position, RoomId
-from ..core.relations import Relation, RelationKind, changed_event, relation
-from ..storage import relations
+from ..core.relations import Relation, RelationKind, changed_event, is_line, relation
+from ..storage import event_log, relations
 from ..storage.database import Connection
+from ..storage.event_log import Found
 from ..storage.relations import RelationRow
+from . import counting
+
+
+class Part(NamedTuple):
+    """What an event is to its room's timeline.
+
+    Attributes:
+        line: Whether it is a line itself.
+        about: The event whose line it changes.
+        redacted_by: What has redacted it before it came.
+        content: What may be kept of its content.
+    """
+
+    line: bool
+    about: EventId | None
+    redacted_by: EventId | None
+    content: bytes
 
 
 class Relating:
@@ -22,9 +41,14 @@ class Relating:
     def __init__(self) -> None:
         self._abouts: dict[EventId, EventId] = {}
         self._rows: list[RelationRow] = []
-        self._redacted: list[tuple[RoomId, EventId]] = []
+        self._redactions: dict[tuple[RoomId, EventId], Event] = {}
         self._touched: list[tuple[RoomId, EventId, Position]] = []
         self._edited: set[EventId] = set()
+
+    @property
+    def redacted(self) -> Collection[tuple[RoomId, EventId]]:
+        """What the batch redacts."""
+        return self._redactions.keys()
 
     async def load(self, connection: Connection, events: Sequence[Event]) -> None:
         """Read what these events change."""
@@ -32,31 +56,28 @@ class Relating:
         if targets:
             self._abouts.update(await relations.abouts(connection, targets))
 
-    def add(
-        self, event: Event, position: Position, *, redacted: bool, related: bool
-    ) -> EventId | None:
-        """Note what an event does; return the event whose line it changes.
+    def add(self, event: Event, position: Position, known: Found) -> Part:
+        """Note what an event does.
 
         Args:
             event: The event.
             position: Its place in the log.
-            redacted: Its redaction came before it.
-            related: Something that changes it came before it.
+            known: What had been heard of it before it came.
         """
-        found = relation(event)
+        blanked = blanked_by(event)
+        redacted_by = known.redaction or blanked
+        found, target = relation(event), redacted_event(event)
+        about = None
         if found is not None:
-            return self._relate(event, found, position, redacted=redacted)
-        target = redacted_event(event)
-        if target is None:
-            if redacted and related:
-                self._edited.add(event.event_id)
-            return None
-        # To redact a reaction is to change what was reacted to.
-        about = self._abouts.get(target, target)
-        self._redacted.append((event.room_id, target))
-        self._touched += [(event.room_id, one, position) for one in {about, target}]
-        self._edited.update((about, target))
-        return about
+            about = self._relate(event, found, position, redacted=redacted_by is not None)
+        elif target is not None:
+            about = self._redact(event, target, position)
+        if redacted_by and known.related:
+            self._edited.add(event.event_id)
+        # What came blank is what its homeserver goes on to keep of it: of power levels, most.
+        keep = redacted_by is None or blanked is not None or event.type == HISTORY_VISIBILITY
+        content = bytes(event.content) if keep else b"{}"
+        return Part(is_line(event), about, redacted_by, content)
 
     def _relate(
         self, event: Event, found: Relation, position: Position, *, redacted: bool
@@ -79,13 +100,42 @@ class Relating:
             self._edited.add(found.target)
         return found.target
 
+    def _redact(self, event: Event, target: EventId, position: Position) -> EventId:
+        earlier = self._redactions.setdefault((event.room_id, target), event)
+        if _moment(event) < _moment(earlier):
+            self._redactions[event.room_id, target] = event
+        # To redact a reaction is to change what was reacted to.
+        about = self._abouts[event.event_id] = self._abouts.get(target, target)
+        self._touched += [(event.room_id, one, position) for one in {about, target}]
+        self._edited.update((about, target))
+        return about
+
     async def write(self, connection: Connection) -> None:
         """Write what was noted. The batch's own entries are in the log already."""
         if self._rows:
             await relations.insert(connection, self._rows)
-        if self._redacted:
-            await relations.redact(connection, self._redacted)
+        if self._redactions:
+            targets = [(*place, by.event_id) for place, by in self._redactions.items()]
+            if await event_log.redact(connection, targets) < len(targets):
+                await event_log.expect_redactions(connection, targets)
+            await relations.redact(connection, list(self._redactions))
         if self._touched:
             await relations.touch(connection, self._touched)
         if self._edited:
             await relations.blank_edits(connection, sorted(self._edited))
+
+
+async def redact(
+    connection: Connection, room_id: RoomId, target: EventId, redaction: EventId
+) -> None:
+    """Blank an event of the log now, before its redaction comes in."""
+    await event_log.lock(connection)  # counts change, and only who appends may change them
+    await event_log.redact(connection, [(room_id, target, redaction)])
+    await relations.redact(connection, [(room_id, target)])
+    await relations.blank_edits(connection, [target])
+    await counting.recount(connection, [room_id])
+
+
+def _moment(event: Event) -> tuple[int, EventId]:
+    # Who was the first to delete something is told by what the events say, not by how they came.
+    return event.origin_server_ts, event.event_id

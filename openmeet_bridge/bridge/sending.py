@@ -1,56 +1,45 @@
-"""Sending: how a browser's message is accepted, once, and how it stands.
+"""Sending: how what a person says or changes is accepted, once, and how it stands.
 
-A message is accepted by a committed row of the outbox, unique for its sender and the browser's own
-id of it. What becomes of the row is the delivery's; whoever asked is told.
+It is accepted by a committed row of the outbox. A message or an edit is known by the browser's own
+id of it, and a reaction or a deletion by what it is about; so each is safe to repeat. What becomes
+of the row is the delivery's; whoever asked is told.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
-import msgspec
+from ..core.actions import Action
+from ..core.errors import Conflict, NotFound, TooLarge
+from ..core.ids import ClientTxnId, EventId, RoomId
+from ..storage import event_log, outbox, outbox_changes
+from ..storage.database import Database
+from ..storage.outbox import Message as Row
+from ..storage.outbox import Sent
+from ..storage.outbox_changes import Logged
+from . import deleting, reacting
+from .echo import NotSettled, echoed
+from .posting import Limits, Outcome, Post, Posted
+from .rights import Actor, NotYet, rights_of
+from .writing import Message, Text, edit_content, message_content
 
-from ..core.errors import Forbidden, LimitExceeded, NotFound, TooLarge
-from ..core.events import CLIENT_TXN_KEY, MESSAGE
-from ..core.ids import ClientTxnId, EventId, Mxid, RoomId, TenantId, UserSlug
-from ..core.permissions import power_levels
-from ..storage import outbox, rooms
-from ..storage.database import Connection, Database
-from ..storage.outbox import Message, Sent
+__all__ = ["Actor", "Limits", "Message", "Outcome", "Sending", "Text"]
+
+Found = TypeVar("Found", Row, Logged)
 
 _PENDING = "pending"
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """Bounds of the outbox.
-
-    Attributes:
-        message_bytes: Longest text of a message, in bytes of UTF-8.
-        pending_per_room: Messages of one room that may wait.
-        pending: Messages that may wait in all.
-        wait: How long a request waits for its event id, in seconds.
-    """
-
-    message_bytes: int = 32_768
-    pending_per_room: int = 1000
-    pending: int = 100_000
-    wait: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a message stands: ``pending``, ``sent`` with its event, or ``failed`` with the reason."""
-
-    state: str
-    event_id: EventId | None
-    errcode: str | None
-    error: str | None
-
-
 class Sending:
-    """Accepts messages.
+    """Accepts what people say and change. All of it may be repeated.
+
+    Every method raises:
+        NotFound: They are in no such room, or what they name is not in it.
+        Forbidden: The room does not let them.
+        LimitExceeded: Too much waits already.
+        Unavailable: The database is away; nothing was accepted.
 
     Args:
         database: The outbox.
@@ -64,75 +53,93 @@ class Sending:
         self._wake = wake
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
 
-    async def submit(
-        self,
-        tenant: TenantId,
-        user_slug: UserSlug,
-        sender: Mxid,
-        room_id: RoomId,
-        client_txn_id: ClientTxnId,
-        body: str,
-    ) -> Outcome:
-        """Accept a text message, and wait a while for its event.
-
-        Safe to repeat with the same id: the answer is the state of the one message.
+    async def send(self, actor: Actor, client_txn_id: ClientTxnId, message: Message) -> Outcome:
+        """Accept a message, and wait a while for its event.
 
         Raises:
-            NotFound: The sender is in no such room.
-            Forbidden: The room does not let the sender write.
-            TooLarge: The text is too long.
-            LimitExceeded: Too many messages wait already.
-            Unavailable: The database is away; the message was not accepted.
+            BadRequest: It has no text, or refers to entries or people that are not there.
+            TooLarge: It is too long.
+            Conflict: The id was used for something else.
         """
-        content = self._content(body, client_txn_id)
-        # Shielded: whoever hangs up now must not leave an accepted message without its worker.
-        message, told = await asyncio.shield(
-            self._accept(tenant, user_slug, sender, room_id, client_txn_id, content)
-        )
-        return _outcome(await self._settled(message, told))
+        self._check_size(message.body)
 
-    async def _accept(
-        self,
-        tenant: TenantId,
-        user_slug: UserSlug,
-        sender: Mxid,
-        room_id: RoomId,
-        client_txn_id: ClientTxnId,
-        content: bytes,
-    ) -> tuple[Message, asyncio.Future[None]]:
-        async with self._database.transaction() as connection:
-            present = await outbox.get(connection, tenant, user_slug, client_txn_id)
-            if present is None:
-                await self._check(connection, tenant, room_id, sender)
-                message, _ = await outbox.put(
-                    connection, tenant, user_slug, client_txn_id, room_id, sender, content
-                )
-            else:
-                message = present
-        if message.room_id != room_id:
-            raise NotFound("This message id was used for a message to another room.")
-        told = asyncio.get_running_loop().create_future()
-        if message.state == _PENDING:
-            # Before the worker is woken: it cannot tell somebody who does not wait yet.
-            self._waiting.setdefault(message.id, set()).add(told)
-            self._wake(room_id)
-        else:
-            told.set_result(None)
-        return message, told
+        async def post(post: Post) -> Posted:
+            known = await self._known(post, client_txn_id, None)
+            if known is not None:
+                return Posted(known)
+            who = await rights_of(post.connection, actor)
+            content = await message_content(post.connection, who, client_txn_id, message)
+            row = await post.put(Action.SEND, content, client_txn_id)
+            return Posted(_same(actor, row, None))
 
-    async def status(
-        self, tenant: TenantId, user_slug: UserSlug, room_id: RoomId, client_txn_id: ClientTxnId
+        return await self._do(actor, post)
+
+    async def edit(
+        self, actor: Actor, event_id: EventId, client_txn_id: ClientTxnId, text: Text
     ) -> Outcome:
-        """Return how one of a user's messages stands.
+        """Accept another text for a message of one's own.
 
         Raises:
-            NotFound: The user has sent no such message.
+            InvalidParam: It is nothing that was written.
+            BadRequest: There is no text, or it addresses people who are not there.
+            TooLarge: It is too long.
+            Conflict: The message was deleted, or the id was used for something else.
+        """
+        self._check_size(text.body)
+
+        async def post(post: Post) -> Posted:
+            known = await self._known(post, client_txn_id, event_id)
+            if known is not None:
+                return Posted(known)
+            who = await rights_of(post.connection, actor)
+            content = await edit_content(post.connection, who, event_id, client_txn_id, text)
+            row = await post.put(Action.EDIT, content, client_txn_id, about=event_id)
+            return Posted(_same(actor, row, event_id))
+
+        return await self._do(actor, post)
+
+    async def react(self, actor: Actor, event_id: EventId, key: str) -> Outcome:
+        """See to it that somebody has reacted to an entry with a key.
+
+        Raises:
+            InvalidParam: The key is none, or the entry has too many different ones.
+            Conflict: The entry was deleted.
+        """
+        return await self._do(actor, lambda post: reacting.react(post, event_id, key))
+
+    async def unreact(self, actor: Actor, event_id: EventId, key: str) -> Outcome:
+        """See to it that somebody has not reacted to an entry with a key."""
+        return await self._do(actor, lambda post: reacting.unreact(post, event_id, key))
+
+    async def delete(self, actor: Actor, event_id: EventId, reason: str | None) -> Outcome:
+        """See to it that an entry is deleted.
+
+        Raises:
+            InvalidParam: It is none that can be deleted.
+        """
+        return await self._do(actor, lambda post: deleting.delete(post, event_id, reason))
+
+    async def take_back(self, actor: Actor, client_txn_id: ClientTxnId) -> Outcome:
+        """See to it that a message of one's own is not there, sent already or not."""
+        return await self._do(actor, lambda post: deleting.take_back(post, client_txn_id))
+
+    async def status(self, actor: Actor, client_txn_id: ClientTxnId) -> Outcome:
+        """Return how one of a person's messages or edits stands.
+
+        Raises:
+            NotFound: They have sent no such message.
         """
         async with self._database.connection() as connection:
-            message = await outbox.get(connection, tenant, user_slug, client_txn_id)
-        if message is None or message.room_id != room_id:
+            row = await outbox.get(connection, actor.tenant, actor.user_slug, client_txn_id)
+            if row is not None:
+                room_id, outcome = row.room_id, _outcome(row)
+            else:
+                logged = await outbox_changes.logged(connection, actor.mxid, client_txn_id)
+                room_id = logged.room_id if logged else RoomId("")
+                outcome = Outcome("sent", logged.event_id if logged else None)
+        if room_id != actor.room_id:
             raise NotFound("You have sent no message with this id to this room.")
-        return _outcome(message)
+        return outcome
 
     def confirmed(self, sent: Sequence[Sent]) -> None:
         """Note that messages came back as events; whoever waits for them is told."""
@@ -144,52 +151,105 @@ class Sending:
         for message_id in list(self._waiting):
             self.tell(message_id)
 
-    # Accepting
-
-    def _content(self, body: str, client_txn_id: ClientTxnId) -> bytes:
-        size = len(body.encode("utf-8", "surrogatepass"))
-        if size > self._limits.message_bytes:
-            raise TooLarge(
-                f"The message has {size} bytes; the limit is {self._limits.message_bytes}.",
-                fields={"body.body": f"at most {self._limits.message_bytes} bytes of UTF-8"},
-            )
-        content = {"msgtype": "m.text", "body": body, CLIENT_TXN_KEY: client_txn_id}
-        return msgspec.json.encode(content)
-
-    async def _check(
-        self, connection: Connection, tenant: TenantId, room_id: RoomId, sender: Mxid
-    ) -> None:
-        if not await rooms.is_joined(connection, tenant, room_id, sender):
-            raise NotFound("You are in no such room.")
-        levels = power_levels(await rooms.state(connection, room_id, "m.room.power_levels"))
-        if not levels.may_send(sender, MESSAGE):
-            raise Forbidden("You may read this room, but not write in it.")
-        if await outbox.pending_count(connection, room_id) >= self._limits.pending_per_room:
-            raise LimitExceeded(
-                "Too many messages of this room wait to be sent.", retry_after_ms=5000
-            )
-        if await outbox.pending_total(connection) >= self._limits.pending:
-            raise LimitExceeded("Too many messages wait to be sent.", retry_after_ms=5000)
-
-    async def _settled(self, message: Message, told: asyncio.Future[None]) -> Message:
-        """Wait until a message is sent or has failed, but not for ever; return it as it stands."""
-        if message.state != _PENDING:
-            return message
-        try:
-            async with asyncio.timeout(self._limits.wait):
-                await told
-        except TimeoutError:
-            self._waiting.get(message.id, set()).discard(told)
-            return message
-        async with self._database.connection() as connection:
-            return await outbox.by_id(connection, message.id) or message
-
     def tell(self, message_id: int) -> None:
         """Tell whoever waits for a message that it is settled."""
         for told in self._waiting.pop(message_id, ()):
             if not told.done():
                 told.set_result(None)
 
+    # Accepting
 
-def _outcome(message: Message) -> Outcome:
-    return Outcome(message.state, message.event_id, message.errcode, message.error)
+    def _check_size(self, body: str) -> None:
+        size = len(body.encode("utf-8", "surrogatepass"))
+        if size > self._limits.message_bytes:
+            raise TooLarge(
+                f"The message has {size} bytes; the limit is {self._limits.message_bytes}.",
+                fields={"body.body": f"at most {self._limits.message_bytes} bytes of UTF-8"},
+            )
+
+    async def _known(
+        self, post: Post, client_txn_id: ClientTxnId, about: EventId | None
+    ) -> Row | Outcome | None:
+        """Return what was sent with an id already, whatever it says.
+
+        The log knows it, for as long as there is one, after the outbox has forgotten it.
+        """
+        actor, connection = post.actor, post.connection
+        row = await outbox.get(connection, actor.tenant, actor.user_slug, client_txn_id)
+        if row is not None:
+            return _same(actor, row, about)
+        logged = await outbox_changes.logged(connection, actor.mxid, client_txn_id)
+        if logged is None:
+            return None
+        _same(actor, logged, about)
+        return Outcome("sent", logged.event_id)
+
+    async def _do(self, actor: Actor, work: Callable[[Post], Awaitable[Posted]]) -> Outcome:
+        # Shielded: whoever hangs up now must not leave an accepted message without its worker.
+        result, told = await asyncio.shield(self._accept(actor, work))
+        if isinstance(result, Outcome):
+            return result
+        return _outcome(await self._settled(result, told))
+
+    async def _accept(
+        self, actor: Actor, work: Callable[[Post], Awaitable[Posted]]
+    ) -> tuple[Row | Outcome, asyncio.Future[None]]:
+        try:
+            posted = await self._post(actor, work)
+        except NotYet as error:
+            # Whoever has just sent a message may change it at once: it will be there in a moment.
+            await self._come(error)
+            posted = await self._post(actor, work)
+        result = posted.result
+        told = asyncio.get_running_loop().create_future()
+        for row_id in posted.withdrawn:
+            self.tell(row_id)
+        if isinstance(result, Row) and result.state == _PENDING:
+            # Before the worker is woken: it cannot tell somebody who does not wait yet.
+            self._waiting.setdefault(result.id, set()).add(told)
+            self._wake(actor.room_id)
+        return result, told
+
+    async def _post(self, actor: Actor, work: Callable[[Post], Awaitable[Posted]]) -> Posted:
+        async with self._database.transaction() as connection:
+            return await work(Post(connection, actor, self._limits))
+
+    async def _come(self, missing: NotYet) -> None:
+        async def are_there() -> bool:
+            async with self._database.connection() as connection:
+                found = await event_log.known(connection, missing.event_ids)
+            return len(found) == len(missing.event_ids)
+
+        try:
+            await echoed(are_there)
+        except NotSettled:
+            raise missing from None
+
+    async def _settled(self, row: Row, told: asyncio.Future[None]) -> Row:
+        """Wait until a row is sent or has failed, but not for ever; return it as it stands."""
+        if row.state != _PENDING:
+            return row
+        try:
+            async with asyncio.timeout(self._limits.wait):
+                await told
+        except TimeoutError:
+            self._waiting.get(row.id, set()).discard(told)
+            return row
+        async with self._database.connection() as connection:
+            return await outbox.by_id(connection, row.id) or row
+
+
+def _same(actor: Actor, found: Found, about: EventId | None) -> Found:
+    """Return what was found under an id, where it is what the id is used for now."""
+    if found.room_id != actor.room_id:
+        raise NotFound("This message id was used for a message to another room.")
+    if found.about != about:
+        raise Conflict(
+            "This message id was used for something else.",
+            fields={"path.client_txn_id": "take another for every message and every edit"},
+        )
+    return found
+
+
+def _outcome(row: Row) -> Outcome:
+    return Outcome(row.state, row.event_id, row.errcode, row.error)

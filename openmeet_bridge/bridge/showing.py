@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
+import structlog
 
 from ..core.cursor import order_text
 from ..core.entry import (
@@ -23,13 +24,16 @@ from ..core.entry import (
     Reaction,
     fallback_name,
 )
-from ..core.events import MEMBER, MEMBER_CONTENT, MemberContent, text_or_none
+from ..core.events import MEMBER, MEMBER_CONTENT, UNREADABLE, MemberContent, text_or_none
 from ..core.ids import EventId, Mxid, RoomId, UserSlug
 from ..core.showing import Names, Shown, deleted, show
-from ..storage import lines, relations, room_list
+from ..storage import former_members, lines, relations, room_list
 from ..storage.database import Connection
 from ..storage.lines import Line
 from ..storage.relations import EditRow, ReactionRow, RedactionRow
+from . import reading
+
+log = structlog.get_logger(__name__)
 
 MOST_PEOPLE = 30
 """As many are named of those who reacted with one key."""
@@ -48,9 +52,10 @@ async def entries(connection: Connection, found: Sequence[Line]) -> list[Entry]:
 async def log_entries(connection: Connection, found: Sequence[Line]) -> list[LogEntry]:
     """Return lines as streams route them, in the order given."""
     shown = await entries(connection, found)
+    readers = await reading.readers(connection, found)
     return [
-        LogEntry(line.place, line.tenant, entry, _effect(line, entry.subject), line.changed)
-        for line, entry in zip(found, shown, strict=True)
+        LogEntry(line.place, line.tenant, entry, _effect(line, entry.subject), line.changed, only)
+        for line, entry, only in zip(found, shown, readers, strict=True)
     ]
 
 
@@ -63,6 +68,7 @@ class _Sheet:
         self._reactions: Mapping[EventId, Sequence[ReactionRow]] = {}
         self._redactions: Mapping[EventId, RedactionRow] = {}
         self._quoted: Mapping[Place, Line] = {}
+        self._former: Mapping[EventId, bytes] = {}
         self._people: Mapping[tuple[RoomId, Mxid], Person] = {}
 
     async def entries(self, connection: Connection) -> list[Entry]:
@@ -80,6 +86,10 @@ class _Sheet:
         blanked = [line.redacted_by for line in self._lines if line.redacted_by]
         if blanked:
             self._redactions = await relations.redactions(connection, blanked)
+        # Who came in or went out did just that; of all else it depends on what was before.
+        unclear = [one for one in self._lines if one.type == MEMBER and one.state_key]
+        if unclear := [one for one in unclear if not one.effect]:
+            self._former = await former_members.contents(connection, unclear)
 
     async def _load_quoted(self, connection: Connection, shown: Sequence[Shown]) -> None:
         wanted = {
@@ -90,7 +100,13 @@ class _Sheet:
         }
         if not wanted:
             return
-        self._quoted = await lines.by_id(connection, sorted(wanted))
+        found = await lines.by_id(connection, sorted(wanted))
+        shared = await reading.for_everybody(connection, found.values())
+        self._quoted = {
+            place: line
+            for (place, line), everybody in zip(found.items(), shared, strict=True)
+            if everybody
+        }
         related = _places(line for line in self._quoted.values() if line.related)
         if related:
             self._edits |= await relations.newest_edits(connection, related)
@@ -111,17 +127,8 @@ class _Sheet:
         return [*acting, redaction.sender] if redaction else acting
 
     def _show(self, line: Line) -> Shown:
-        if line.redacted_by is not None and line.state_key is None:
-            return deleted()
         edit = self._edits.get(line.event_id)
-        return show(
-            line.type,
-            line.state_key,
-            line.content,
-            Names(_sender(line).name, subject.name if (subject := _subject(line)) else None),
-            effect=line.effect,
-            edit=edit.content if edit else None,
-        )
+        return show_line(line, edit.content if edit else None, self._former.get(line.event_id))
 
     def _entry(self, line: Line, shown: Shown) -> Entry:
         edit = self._edits.get(line.event_id)
@@ -164,7 +171,7 @@ class _Sheet:
         if line is None:
             return Quote(event_id)
         shown = self._show(line)
-        text = " ".join(shown.text[: 2 * MOST_QUOTED].split())[:MOST_QUOTED]
+        text = " ".join(shown.open_text[: 2 * MOST_QUOTED].split())[:MOST_QUOTED]
         return Quote(event_id, _sender(line), shown.kind, text)
 
     def _reacted(self, line: Line) -> list[Reaction]:
@@ -184,8 +191,39 @@ class _Sheet:
         return Deletion(self._people[line.room_id, row.sender], row.timestamp, _reason(row.content))
 
 
+def show_line(line: Line, edit: bytes | None, former: bytes | None = None) -> Shown:
+    """Return what a line shows with the content of an edit, if any.
+
+    Args:
+        line: The line.
+        edit: The content of the edit.
+        former: Of a membership: the content of the one before.
+    """
+    if line.redacted_by is not None and line.state_key is None:
+        return deleted()
+    subject = _subject(line)
+    names = Names(
+        _sender(line).name, subject.name if subject else None, line.sender == line.state_key
+    )
+    try:
+        return show(
+            line.type,
+            line.state_key,
+            line.content,
+            names,
+            effect=line.effect,
+            edit=edit,
+            previous=former,
+        )
+    except Exception:
+        # Whatever a stranger put into a room: it must not stop the streams of everybody.
+        log.exception("show.crashed", room=line.room_id, event_id=line.event_id)
+        return Shown("unknown", "This cannot be shown here")
+
+
 def _places(found: Iterable[Line]) -> list[Place]:
-    return [(line.room_id, line.event_id) for line in found]
+    # Each once: a line stands twice among those that came and changed.
+    return list({(line.room_id, line.event_id): None for line in found})
 
 
 def _sender(line: Line) -> Person:
@@ -223,13 +261,13 @@ def _effect(line: Line, subject: Person | None) -> MembershipEffect | None:
 def _member_content(line: Line) -> MemberContent:
     try:
         return MEMBER_CONTENT.decode(line.content)
-    except msgspec.ValidationError:  # redacted since; what it did is known all the same
+    except UNREADABLE:  # redacted since; what it did is known all the same
         return MemberContent(membership="join" if line.effect > 0 else "leave")
 
 
 def _reason(content: bytes) -> str | None:
     try:
         found = msgspec.json.decode(content)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return text_or_none(found.get("reason")) if isinstance(found, dict) else None

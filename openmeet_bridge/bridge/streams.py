@@ -101,5 +101,5 @@ class Streams:
             own = frames.own_frame(logged, cursor) if effect and effect.user.mxid == mxid else None
             if own is not None:
                 yield own
-            if readable:
+            if readable and (logged.readers is None or mxid in logged.readers):
                 yield from frames.room_frames(logged, cursor)

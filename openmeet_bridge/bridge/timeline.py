@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ..core.cursor import Cursor, order_text, parse_order
+import structlog
+
+from ..core.cursor import order_text
 from ..core.entry import Entry, Receipt
-from ..core.errors import InvalidParam, NotFound
-from ..core.events import MESSAGE
-from ..core.ids import EventId, Mxid, RoomId, TenantId
-from ..core.naming import Naming
-from ..core.permissions import PowerLevels, power_levels
-from ..storage import event_log, lines, room_list, rooms
+from ..core.errors import NotFound, Unavailable
+from ..core.ids import Mxid, RoomId, TenantId
+from ..matrix.errors import HomeserverError
+from ..storage import history, room_list, rooms
 from ..storage.database import Connection, Database
-from ..storage.lines import Line
-from ..storage.room_list import ListedRoom, RoomPerson
-from . import showing
+from ..storage.history import Mark
+from . import reading, showing
+from .history import History
+from .pages import Found, Pages, Place
 
-_END = (1 << 63) - 1
+log = structlog.get_logger(__name__)
 
+_PIECES = 4
+"""So many pieces of older history one request may cause to be fetched."""
 
-@dataclass(frozen=True, slots=True)
-class ListedWithLast:
-    """A room of somebody's list, with its newest message."""
-
-    room: ListedRoom
-    last: Entry | None
-    can_send: bool
+_RETRY_MS = 5000
+_END = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,148 +38,99 @@ class Page:
     receipts: list[Receipt]
 
 
+class _Wish(NamedTuple):
+    """Who wants to read what."""
+
+    tenant: TenantId
+    mxid: Mxid
+    room_id: RoomId
+    place: Place
+    limit: int
+
+
 class Timeline:
     """Reads rooms for people.
 
     Args:
         database: The log and what was made of it.
-        naming: Knows the bot, which is in every room and shown in none.
+        history: Fetches what is older than the log.
         page_limit: Most entries of one page.
     """
 
-    def __init__(self, database: Database, naming: Naming, *, page_limit: int = 200) -> None:
+    def __init__(self, database: Database, history: History, *, page_limit: int = 200) -> None:
         self._database = database
-        self._naming = naming
+        self._history = history
         self._page_limit = page_limit
 
-    async def rooms(self, tenant: TenantId, mxid: Mxid) -> tuple[list[ListedWithLast], Cursor]:
-        """Return the rooms in which somebody is, and the place in the log where that was true."""
-        async with self._database.snapshot() as connection:
-            head = await event_log.head(connection)
-            listed = await room_list.rooms_of(connection, tenant, mxid, self._naming.bot)
-            result = await self._with_last(connection, tenant, mxid, listed)
-        result.sort(key=lambda one: one.last.timestamp if one.last else 0, reverse=True)
-        return result, Cursor(head.epoch, head.position)
-
-    async def room(self, tenant: TenantId, mxid: Mxid, room_id: RoomId) -> ListedWithLast:
-        """Return one room.
-
-        Raises:
-            NotFound: They are in no such room.
-        """
-        async with self._database.connection() as connection:
-            listed = await room_list.rooms_of(connection, tenant, mxid, self._naming.bot, room_id)
-            if not listed:
-                raise NotFound("You are in no such room.")
-            return (await self._with_last(connection, tenant, mxid, listed))[0]
-
-    async def members(
-        self, tenant: TenantId, mxid: Mxid, room_id: RoomId
-    ) -> tuple[list[RoomPerson], PowerLevels]:
-        """Return who is in a room, and the room's power levels.
-
-        Raises:
-            NotFound: They are in no such room.
-        """
-        async with self._database.connection() as connection:
-            await self._check(connection, tenant, room_id, mxid)
-            people = await room_list.people(connection, tenant, room_id, self._naming.bot)
-            levels = await rooms.state(connection, room_id, "m.room.power_levels")
-        return people, power_levels(levels)
-
     async def page(
-        self,
-        tenant: TenantId,
-        mxid: Mxid,
-        room_id: RoomId,
-        *,
-        limit: int,
-        before: str | None = None,
-        after: str | None = None,
-        around: EventId | None = None,
+        self, tenant: TenantId, mxid: Mxid, room_id: RoomId, place: Place = _END, *, limit: int
     ) -> Page:
-        """Return a page of a room's timeline: its end, or next to an order, or around an event.
+        """Return a page of what somebody may read of a room's timeline.
+
+        Where the log begins later than the room, what is older is fetched from the homeserver, a
+        bounded piece of it for each call.
 
         Raises:
-            InvalidParam: An order is none, or more than one place was asked for.
-            NotFound: They are in no such room, or the event is not in it.
+            InvalidParam: An order is none, or there is more than one place.
+            NotFound: They are in no such room, or the entry is not in it, or not for them.
+            Unavailable: The database is away, or there is nothing to show without the homeserver.
         """
-        limit = max(1, min(limit, self._page_limit))
-        if sum(place is not None for place in (before, after, around)) > 1:
-            raise InvalidParam(
-                "Ask for before, after or around, not for two of them.",
-                fields={"query": "before, after and around exclude one another"},
-            )
+        place.check()
+        wish = _Wish(tenant, mxid, room_id, place, max(1, min(limit, self._page_limit)))
         async with self._database.connection() as connection:
-            await self._check(connection, tenant, room_id, mxid)
-            reader = _Reader(connection, tenant, room_id)
-            if around is not None:
-                page = await reader.around(around, limit)
-            elif after is not None:
-                page = await reader.after(_key("after", after), limit)
-            else:
-                page = await reader.before(
-                    _END if before is None else _key("before", before), limit
-                )
-            found, has_before, has_after = page
-            shown = await showing.entries(connection, found)
-            receipts = await room_list.receipts(connection, tenant, room_id)
-        marks = [
-            Receipt(room_id, mark.person, mark.event_id, order_text(mark.sort_key), mark.timestamp)
-            for mark in receipts
-        ]
-        return Page(shown, has_before, has_after, marks)
+            found, mark = await _look(connection, wish)
+            if mark.complete:
+                return await _shown(connection, wish, _usable(found), whole=True)
+        return await self._with_older(wish)
 
-    async def _check(
-        self, connection: Connection, tenant: TenantId, room_id: RoomId, mxid: Mxid
-    ) -> None:
-        if not await rooms.is_joined(connection, tenant, room_id, mxid):
-            raise NotFound("You are in no such room.")
-
-    async def _with_last(
-        self, connection: Connection, tenant: TenantId, mxid: Mxid, listed: list[ListedRoom]
-    ) -> list[ListedWithLast]:
-        found = await lines.last_messages(connection, tenant, [room.room_id for room in listed])
-        shown = await showing.entries(connection, list(found.values()))
-        last = {entry.room_id: entry for entry in shown}
-        return [
-            ListedWithLast(
-                room,
-                last.get(room.room_id),
-                power_levels(room.power_levels).may_send(mxid, MESSAGE),
-            )
-            for room in listed
-        ]
+    async def _with_older(self, wish: _Wish) -> Page:
+        pieces, away = 0, None
+        more = True  # than the log has, as far as the homeserver says
+        while True:
+            # All at one moment: else what somebody else has just fetched may be fetched again.
+            async with self._database.snapshot() as connection:
+                found, mark = await _look(connection, wish)
+                whole = mark.complete or not more
+                if whole or away or pieces == _PIECES:
+                    return await _shown(connection, wish, _usable(found, away), whole=whole)
+            pieces += 1
+            try:
+                more = await self._history.extend(wish.room_id, mark)
+            except HomeserverError as error:
+                log.warning("history.not_fetched", room=wish.room_id, error=str(error))
+                away = error
 
 
-class _Reader:
-    """Pages of one room. Each reads one entry more than asked, to know whether there are more."""
-
-    def __init__(self, connection: Connection, tenant: TenantId, room_id: RoomId) -> None:
-        self._connection = connection
-        self._place = tenant, room_id
-
-    async def before(self, key: int, limit: int) -> tuple[list[Line], bool, bool]:
-        found = await lines.page_before(self._connection, *self._place, key, limit + 1)
-        return found[-limit:], len(found) > limit, key != _END
-
-    async def after(self, key: int, limit: int) -> tuple[list[Line], bool, bool]:
-        found = await lines.page_after(self._connection, *self._place, key, limit + 1)
-        return found[:limit], True, len(found) > limit
-
-    async def around(self, event_id: EventId, limit: int) -> tuple[list[Line], bool, bool]:
-        key = await lines.sort_key_of(self._connection, *self._place, event_id)
-        if key is None:
-            raise NotFound("The room has no such event.", fields={"query.around": "unknown event"})
-        older, has_before, _ = await self.before(key + 1, max(1, (limit + 1) // 2))
-        newer, _, has_after = await self.after(key, limit // 2)
-        return [*older, *newer], has_before, has_after
+async def _look(connection: Connection, wish: _Wish) -> tuple[Found | None, Mark]:
+    """Read a page, and how far back the log goes, as far as that matters to the page."""
+    tenant, mxid, room_id, place, limit = wish
+    if not await rooms.is_joined(connection, tenant, room_id, mxid):
+        raise NotFound("You are in no such room.")
+    part = await reading.readable(connection, room_id, mxid)
+    found = await Pages(connection, tenant, room_id, part).read(place, limit)
+    if found is not None and found.has_before:
+        return found, Mark(complete=True)
+    return found, await history.get(connection, room_id)
 
 
-def _key(name: str, text: str) -> int:
-    key = parse_order(text)
-    if key is None:
-        raise InvalidParam(
-            f"{name} is not the order of an entry.", fields={f"query.{name}": "not an order"}
+def _usable(found: Found | None, away: HomeserverError | None = None) -> Found:
+    if away is not None and not (found and found.lines):
+        raise Unavailable(
+            "What is older must come from the homeserver, which does not answer. Try again.",
+            retry_after_ms=_RETRY_MS,
+        ) from away
+    if found is None:
+        raise NotFound(
+            "The room's timeline has no such entry for you.",
+            fields={"query.around": "no entry of the timeline"},
         )
-    return key
+    return found
+
+
+async def _shown(connection: Connection, wish: _Wish, found: Found, *, whole: bool) -> Page:
+    shown = await showing.entries(connection, found.lines)
+    marks = [
+        Receipt(wish.room_id, one.person, one.event_id, order_text(one.sort_key), one.timestamp)
+        for one in await room_list.receipts(connection, wish.tenant, wish.room_id)
+    ]
+    return Page(shown, found.has_before or not whole, found.has_after, marks)

@@ -1,31 +1,45 @@
-"""Typing: who types in which room, never kept, never stuck."""
+"""Typing: who types in which room, never kept, never stuck.
+
+Readers see one another type whether the homeserver is there or not: what somebody says here is
+shown at once, and told to the homeserver besides. Its list then says the same again and changes
+nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 
-import structlog
-
-from ..core.entry import Person
+from ..core.entry import LogEntry, Person
 from ..core.errors import NotFound
 from ..core.ids import Mxid, RoomId, TenantId
-from ..matrix.errors import HomeserverError
+from ..core.typists import Typists
 from ..matrix.homeserver import Homeserver
 from ..storage import room_list, rooms
 from ..storage.database import Database
 from ..stream import frames
+from ..stream.frames import Frame
 from ..stream.hub import Hub
 from ..telemetry import EPHEMERAL_DROPPED
+from .typing_notices import TypingNotices
 
-log = structlog.get_logger(__name__)
+SHOWN = 20
+"""A frame names so many at most: those who began first."""
 
-_TIMEOUT_MS = 30_000
-_REPEAT = 10.0
-# The homeserver tells who begins and who stops, not who goes on. Long enough for a long message;
-# only a lost notice of the end makes anybody wait for it.
-_EXPIRY = 90.0
-_REMEMBERED = 10_000
+_ROOMS = 2000
+_TICK = 1.0
+
+
+class _Room:
+    """A room in which somebody types, or did a moment ago."""
+
+    __slots__ = ("names", "shown", "typists")
+
+    def __init__(self) -> None:
+        self.typists = Typists()
+        self.names: dict[Mxid, Person] = {}
+        self.shown: list[Person] = []
 
 
 class Typing:
@@ -35,77 +49,125 @@ class Typing:
         database: Who is in which room.
         homeserver: Gets the notices of ghosts.
         hub: Gets the notices of everybody.
+        clock: Seconds, of a clock that never goes back.
     """
 
-    def __init__(self, database: Database, homeserver: Homeserver, hub: Hub) -> None:
+    def __init__(
+        self,
+        database: Database,
+        homeserver: Homeserver,
+        hub: Hub,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
-        self._homeserver = homeserver
         self._hub = hub
-        self._told: dict[tuple[RoomId, Mxid], float] = {}
-        self._expiry: dict[RoomId, asyncio.TimerHandle] = {}
+        self._clock = clock
+        self._rooms: dict[RoomId, _Room] = {}
+        self.notices = TypingNotices(homeserver, clock)
 
     async def say(self, tenant: TenantId, room_id: RoomId, mxid: Mxid, typing: bool) -> None:
         """Say that a user types, or has stopped.
 
-        The same again within ten seconds costs nothing. A homeserver that is away is no error:
-        a typing notice is not worth one.
-
         Raises:
             NotFound: The user is in no such room.
+            Unavailable: The database is away.
         """
         async with self._database.connection() as connection:
             if not await rooms.is_joined(connection, tenant, room_id, mxid):
                 raise NotFound("You are in no such room.")
-        if self._is_news(room_id, mxid, typing):
-            try:
-                await self._homeserver.typing(room_id, mxid, typing, _TIMEOUT_MS)
-            except HomeserverError as error:
-                self._told.pop((room_id, mxid), None)
-                log.debug("typing.not_sent", error=str(error))
+            known = await room_list.persons(connection, room_id, [mxid]) if typing else {}
+        room = self._room(room_id) if typing else self._rooms.get(room_id)
+        if room is None:
+            return
+        room.names |= known
+        if not room.typists.say(mxid, typing, self._clock()):
+            EPHEMERAL_DROPPED.labels("typing").inc()
+            return
+        self.notices.tell(room_id, mxid, typing)
+        self._publish(room_id, room)
 
     async def heard(self, room_id: RoomId, mxids: Sequence[Mxid]) -> None:
-        """Tell a room's readers who types in it now."""
+        """Tell a room's readers who types in it, as the homeserver has it.
+
+        Raises:
+            Unavailable: The database is away.
+        """
         if not self._hub.has_readers(room_id):
+            if room_id in self._rooms:
+                self._rooms[room_id].typists.unhear()
             return
-        async with self._database.connection() as connection:
-            known = await room_list.persons(connection, room_id, list(mxids))
-        self._publish(room_id, [known[mxid] for mxid in mxids if mxid in known])
+        room = self._room(room_id) if mxids else self._rooms.get(room_id)
+        if room is None:
+            return
+        room.typists.hear(mxids, self._clock())
+        unnamed = [one for one in room.typists.at(self._clock()) if one not in room.names]
+        if unnamed:
+            async with self._database.connection() as connection:
+                # Who is not in the room has no name there, and is not shown.
+                room.names |= await room_list.persons(connection, room_id, unnamed)
+        self._publish(room_id, room)
 
-    def stop(self) -> None:
-        """Forget all timers."""
-        for timer in self._expiry.values():
-            timer.cancel()
-        self._expiry.clear()
+    def happened(self, batch: Sequence[LogEntry]) -> None:
+        """End the typing of those who have sent their message, or have gone."""
+        for logged in batch:
+            entry, effect = logged.entry, logged.effect
+            if entry.room_id not in self._rooms:
+                continue
+            if effect is not None and not effect.joined:
+                self.end(entry.room_id, effect.user.mxid)
+            elif entry.state_key is None and not logged.changed:
+                self.end(entry.room_id, entry.sender.mxid)
 
-    def _is_news(self, room_id: RoomId, mxid: Mxid, typing: bool) -> bool:
-        now = asyncio.get_running_loop().time()
-        told = self._told.get((room_id, mxid))
-        if not typing:
-            return self._told.pop((room_id, mxid), None) is not None
-        if told is not None and now - told < _REPEAT:
-            return False
-        if len(self._told) >= _REMEMBERED:
-            self._forget_old(now)
-        if len(self._told) >= _REMEMBERED:
-            EPHEMERAL_DROPPED.labels("typing").inc()
-            return False
-        self._told[room_id, mxid] = now
-        return True
+    def end(self, room_id: RoomId, mxid: Mxid) -> None:
+        """End somebody's typing in a room at once."""
+        room = self._rooms.get(room_id)
+        if room is None:
+            return
+        if room.typists.end(mxid, self._clock()):
+            self.notices.tell(room_id, mxid, False)
+        self._publish(room_id, room)
 
-    def _forget_old(self, now: float) -> None:
-        limit = now - _TIMEOUT_MS / 1000
-        self._told = {key: told for key, told in self._told.items() if told > limit}
+    def end_all(self, mxid: Mxid) -> None:
+        """End somebody's typing everywhere."""
+        for room_id in list(self._rooms):
+            self.end(room_id, mxid)
 
-    def _publish(self, room_id: RoomId, persons: list[Person]) -> None:
-        self._hub.to_room(room_id, frames.typing(room_id, persons))
-        timer = self._expiry.pop(room_id, None)
-        if timer is not None:
-            timer.cancel()
-        if persons:
-            # The notice that somebody stopped may be lost with a failed transaction.
-            loop = asyncio.get_running_loop()
-            self._expiry[room_id] = loop.call_later(_EXPIRY, self._expire, room_id)
+    def now_in(self, room_ids: Collection[RoomId]) -> list[Frame]:
+        """Return who types in these rooms, for a reader who comes: rooms where nobody does not."""
+        return [
+            frames.typing(room_id, room.shown)
+            for room_id, room in self._rooms.items()
+            if room.shown and room_id in room_ids
+        ]
 
-    def _expire(self, room_id: RoomId) -> None:
-        self._expiry.pop(room_id, None)
-        self._hub.to_room(room_id, frames.typing(room_id, []))
+    async def run(self) -> None:
+        """End for ever what nobody has ended."""
+        while True:
+            await asyncio.sleep(_TICK)
+            self.expire()
+
+    def expire(self) -> None:
+        """End the typing of those who have not been heard of for too long."""
+        now = self._clock()
+        for room_id, room in list(self._rooms.items()):
+            kept = room.typists.forget(now)
+            self._publish(room_id, room)
+            if not kept:
+                del self._rooms[room_id]
+
+    def _room(self, room_id: RoomId) -> _Room | None:
+        if room_id not in self._rooms:
+            if len(self._rooms) >= _ROOMS:
+                EPHEMERAL_DROPPED.labels("typing").inc()
+                return None
+            self._rooms[room_id] = _Room()
+        return self._rooms[room_id]
+
+    def _publish(self, room_id: RoomId, room: _Room) -> None:
+        """Tell the readers who types, if that is news."""
+        typing = [room.names[one] for one in room.typists.at(self._clock()) if one in room.names]
+        shown = typing[:SHOWN]
+        room.names = {person.mxid: person for person in typing}
+        if shown != room.shown:
+            room.shown = shown
+            self._hub.to_room(room_id, frames.typing(room_id, shown))

@@ -16,23 +16,14 @@ import msgspec
 from ..core.directory import shown_name
 from ..core.events import text_or_none
 from ..core.ids import EventId, Mxid, TenantId
-from ..storage import told_messages
+from ..core.showing import Names, decoded, show
+from ..storage import relations, told_messages
 from ..storage.database import Database
 from ..storage.told_messages import Message
 from ..storage.webhooks import Delivery
 
 MOST_CHARACTERS: Final = 1000
 MOST_RECIPIENTS: Final = 1000
-
-
-class TextContent(msgspec.Struct, frozen=True):
-    """What is read of a message's content, which may be anything."""
-
-    body: Any = None
-    msgtype: Any = None
-
-
-TEXT_CONTENT = msgspec.json.Decoder(TextContent)
 
 
 class WebhookBodies:
@@ -70,18 +61,23 @@ class WebhookBodies:
             said = await told_messages.message(connection, tenant, event_id)
             if said is None:
                 return None
+            edits = await relations.newest_edits(connection, [(said.room_id, event_id)])
             # One more than is told, to see whether there are more.
             found = await told_messages.listeners(connection, said, MOST_RECIPIENTS + 1)
-        recipients = [{"slug": slug, "online": self._online(mxid)} for slug, mxid in found]
+        recipients = [
+            {"slug": one.slug, "online": self._online(one.mxid), "mentioned": one.mentioned}
+            for one in found
+        ]
         return {
-            **_told(said),
+            **_told(said, edits[event_id].content if event_id in edits else None),
             "recipients": recipients[:MOST_RECIPIENTS],
             "recipients_complete": len(recipients) <= MOST_RECIPIENTS,
         }
 
 
-def _told(said: Message) -> dict[str, Any]:
-    content = TEXT_CONTENT.decode(said.content)
+def _told(said: Message, edit: bytes | None) -> dict[str, Any]:
+    name = shown_name(said.sender_name)
+    shown = show(said.type, None, said.content, Names(name), edit=edit)
     return {
         "tenant": said.tenant,
         "portal": {
@@ -94,10 +90,10 @@ def _told(said: Message) -> dict[str, Any]:
         "event_id": said.event_id,
         "sender": {
             "slug": said.sender_slug,
-            "name": shown_name(said.sender_name),
+            "name": name,
             "mxid": said.sender,
         },
-        "msgtype": text_or_none(content.msgtype),
-        "body": (text_or_none(content.body) or "")[:MOST_CHARACTERS],
+        "msgtype": text_or_none(decoded(said.content).get("msgtype")),
+        "body": shown.open_text[:MOST_CHARACTERS],
         "timestamp": said.timestamp,
     }

@@ -46,6 +46,8 @@ def check(source: Source, config: Config) -> None:
     if config.jwt_default is not None:
         _check_jwt(source, "jwt_default", config.jwt_default)
     _check_openmeet(source, config.openmeet)
+    if config.presence.offline_after >= config.presence.idle_after:
+        raise source.error("presence.offline_after", "expected less than presence.idle_after")
     check_rules(source, "rules", config.rules)
     for index, tenant in enumerate(config.tenants):
         _check_tenant(source, f"tenants[{index}]", tenant)

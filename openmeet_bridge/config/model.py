@@ -159,6 +159,9 @@ class TenantSection(Section, frozen=True, kw_only=True):
             optional="[{url: https://meet.example.org/hook, secret: at-least-24-characters-long}]",
         ),
     ] = field(default_factory=list)
+    presence: Annotated[
+        bool, about("Show this tenant's people who of them is there, where `presence` is on.")
+    ] = True
     rules: Annotated[
         RulesSection | None,
         about(
@@ -257,6 +260,13 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     outbox_pending: Annotated[int, about("Messages waiting for the homeserver in all.", ge=1)] = (
         100_000
     )
+    outbox_kept: Annotated[
+        float,
+        duration(
+            "How long is kept what became of each thing that somebody sent. Then the log knows "
+            "what was sent, and what failed is forgotten."
+        ),
+    ] = 30 * 86_400.0
     webhooks_waiting: Annotated[
         int,
         about(
@@ -288,6 +298,30 @@ class StreamSection(Section, frozen=True, kw_only=True):
     """Streams to browsers."""
 
     heartbeat: Annotated[float, duration("Time between heartbeats on a silent stream.")] = 20.0
+
+
+class PresenceSection(Section, frozen=True, kw_only=True):
+    """Who is there: online, idle, or last seen. Everybody can hide their own."""
+
+    enabled: Annotated[bool, about("Show people who of those in their rooms is there.")] = True
+    idle_after: Annotated[
+        float, duration("Time without a sign of life after which somebody is idle.")
+    ] = 300.0
+    offline_after: Annotated[
+        float,
+        duration(
+            "Time after the end of somebody's last stream until they are gone: a page that is "
+            "loaded again is not seen to go."
+        ),
+    ] = 10.0
+    matrix: Annotated[
+        bool,
+        about(
+            "Tell the homeserver too, for people who use Matrix clients. Synapse forgets it "
+            "after half a minute: this costs one call in 25 seconds for everybody who is there "
+            "and whom somebody from Matrix can see. Only where Synapse's own `presence` is on."
+        ),
+    ] = False
 
 
 class LoggingSection(Section, frozen=True, kw_only=True):
@@ -355,6 +389,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: LimitsSection = field(default_factory=LimitsSection)
     repair: RepairSection = field(default_factory=RepairSection)
     stream: StreamSection = field(default_factory=StreamSection)
+    presence: PresenceSection = field(default_factory=PresenceSection)
     migrate_on_start: Annotated[
         bool,
         about(

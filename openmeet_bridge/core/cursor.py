@@ -14,6 +14,10 @@ SORT_KEY_STEP = 1 << 20
 """Room left between two neighbours of a timeline for entries that are repaired in between."""
 
 
+BEFORE_ALL = Position(-(1 << 62))
+"""Below all positions: those of what is older than the log are below zero."""
+
+
 class Cursor(NamedTuple):
     """A place in the log: everything up to ``position`` has been seen.
 

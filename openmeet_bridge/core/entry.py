@@ -20,11 +20,13 @@ class Media(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file that a message carries, as its sender describes it.
 
     ``url`` is an ``mxc://`` address. ``size`` is in bytes, ``duration`` in milliseconds, ``width``
-    and ``height`` in pixels.
+    and ``height`` in pixels. ``caption`` is what is said of it; then the entry's ``html`` is the
+    caption, formatted.
     """
 
     url: str | None = None
     name: str | None = None
+    caption: str | None = None
     type: str | None = None
     size: int | None = None
     width: int | None = None
@@ -101,7 +103,9 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``kind`` says how to show it, and ``text`` always says it in words: what somebody wrote, or a
     sentence about what happened. ``html`` is the same formatted, and safe to put into a page: it
-    holds the elements and attributes that the Matrix specification allows, and no other.
+    holds the elements and attributes that the Matrix specification allows, and no other; a link
+    that means a person says whom in ``data-mention``. What a ``span`` with ``data-mx-spoiler``
+    covers stands between ``||`` in ``text``: show neither before the reader wants it.
     """
 
     event_id: EventId

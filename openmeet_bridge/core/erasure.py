@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from .cursor import BEFORE_ALL
 from .ids import Mxid, TenantId, UserSlug
 
 RUNNING: Literal["running"] = "running"
@@ -68,7 +69,7 @@ class Progress(Struct, kw_only=True):
 
     steps: list[str] = field(default_factory=list)
     room: str = ""
-    position: int = 0
+    position: int = BEFORE_ALL
     erased: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)

@@ -14,10 +14,14 @@ REDACTION = "m.room.redaction"
 CREATE = "m.room.create"
 POWER_LEVELS = "m.room.power_levels"
 TOMBSTONE = "m.room.tombstone"
+HISTORY_VISIBILITY = "m.room.history_visibility"
 SPACE_CHILD = "m.space.child"
 SPACE_PARENT = "m.space.parent"
 CLIENT_TXN_KEY = "org.openmeet.txn_id"
-"""Key in the content of a message sent through the bridge: the browser's own id of it."""
+"""Key in the content of what was sent through the bridge: the browser's own id of it."""
+
+_SENT = frozenset({MESSAGE, "m.reaction", REDACTION})
+"""Types that are sent through the bridge."""
 
 NUDGE = "org.openmeet.nudge"
 """Type of the bot's event that makes a restarted homeserver push what it has kept back."""
@@ -37,7 +41,7 @@ KEPT_STATE = frozenset(
         "m.room.avatar",
         "m.room.canonical_alias",
         "m.room.join_rules",
-        "m.room.history_visibility",
+        HISTORY_VISIBILITY,
         "m.room.encryption",
         "m.room.guest_access",
         TOMBSTONE,
@@ -77,11 +81,12 @@ class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 class Ephemeral(msgspec.Struct, frozen=True, gc=False):
-    """Typing, receipts or presence."""
+    """Typing, receipts or presence. The latter is somebody's, and no room's."""
 
     type: str
     content: msgspec.Raw
     room_id: RoomId | None = None
+    sender: Mxid | None = None
 
 
 class MemberContent(msgspec.Struct, frozen=True):
@@ -126,8 +131,19 @@ class _CreateContent(msgspec.Struct, frozen=True, rename={"portal": PORTAL_KEY})
     portal: PortalContent | None = None
 
 
-class _ReplacementContent(msgspec.Struct, frozen=True, rename={"relation": "m.relates_to"}):
-    relation: dict[str, Any] | None = None
+class _Because(msgspec.Struct, frozen=True):
+    event_id: EventId
+
+
+class _Unsigned(msgspec.Struct, frozen=True):
+    redacted_because: _Because | None = None
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What is raised by a content that is not what it should be, or is nested without end.
+
+How deep is too deep depends on who asks: what one could decode, another may not.
+"""
 
 
 def name_problem(text: str) -> str | None:
@@ -152,14 +168,15 @@ MEMBER_CONTENT = msgspec.json.Decoder(MemberContent)
 _redaction = msgspec.json.Decoder(_RedactionContent)
 _txn = msgspec.json.Decoder(_TxnContent)
 _create = msgspec.json.Decoder(_CreateContent)
-_replacement = msgspec.json.Decoder(_ReplacementContent)
+_unsigned = msgspec.json.Decoder(_Unsigned)
 
 
 def member_content(event: Event) -> MemberContent:
     """Return the content of a member event.
 
     Raises:
-        msgspec.ValidationError: The content is not that of a member event.
+        msgspec.DecodeError: The content is not that of a member event.
+        RecursionError: It is nested too deeply to say.
     """
     return MEMBER_CONTENT.decode(event.content)
 
@@ -170,18 +187,21 @@ def redacted_event(event: Event) -> EventId | None:
         return None
     try:
         target = _redaction.decode(event.content).redacts or event.redacts
-    except msgspec.ValidationError:
+    except UNREADABLE:
         target = event.redacts
     return target if target and name_problem(target) is None else None
 
 
 def client_txn_id(event: Event) -> str | None:
-    """Return the browser's id of a message that was sent through the bridge."""
-    if event.type != MESSAGE or CLIENT_TXN_KEY.encode() not in bytes(event.content):
+    """Return the id under which something was sent through the bridge.
+
+    Of a message or an edit it is the browser's own, of the rest the bridge's.
+    """
+    if event.type not in _SENT or CLIENT_TXN_KEY.encode() not in bytes(event.content):
         return None
     try:
         txn_id = _txn.decode(event.content).txn_id
-    except msgspec.ValidationError:
+    except UNREADABLE:
         return None
     return txn_id if txn_id and name_problem(txn_id) is None else None
 
@@ -190,21 +210,24 @@ def portal_mark(event: Event) -> PortalContent | None:
     """Return which portal a room was created for; the caller must have checked the sender."""
     try:
         return _create.decode(event.content).portal
-    except msgspec.ValidationError:
+    except UNREADABLE:
         return None
 
 
 def is_counted(event: Event) -> bool:
-    """Whether the event makes its room unread: a message that is not an edit of another."""
-    if event.is_state or event.type not in COUNTED:
-        return False
-    if b"m.replace" not in bytes(event.content):
-        return True
+    """Whether the event, where it is a line of a timeline, makes its room unread: a message."""
+    return not event.is_state and event.type in COUNTED
+
+
+def blanked_by(event: Event) -> EventId | None:
+    """Return what had redacted an event before it came: its content went with it."""
+    if b"redacted_because" not in bytes(event.unsigned):
+        return None
     try:
-        relation = _replacement.decode(event.content).relation or {}
-    except msgspec.ValidationError:
-        return True
-    return relation.get("rel_type") != "m.replace"
+        because = _unsigned.decode(event.unsigned).redacted_because
+    except UNREADABLE:
+        return None
+    return because.event_id if because and name_problem(because.event_id) is None else None
 
 
 def is_soft_failed(event: Event) -> bool:

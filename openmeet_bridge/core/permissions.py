@@ -2,34 +2,85 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from .events import MESSAGE, REDACTION, UNREADABLE
 from .ids import Mxid
+from .relations import REACTION
+from .room_power import creators
 
 
-class PowerLevels(msgspec.Struct, frozen=True):
-    """The part of ``m.room.power_levels`` that the bridge decides by."""
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What somebody may do in a room.
 
-    users: dict[str, int] = {}
+    Attributes:
+        send: Write messages.
+        react: React to messages.
+        delete_others: Delete messages of others.
+        mention_room: Mention everybody at once.
+    """
+
+    send: bool
+    react: bool
+    delete_others: bool
+    mention_room: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLevels:
+    """The part of ``m.room.power_levels`` that the bridge decides by.
+
+    Attributes:
+        notify_room: Needed to mention everybody at once (``notifications.room``).
+        creators: Whose power has no bound (room version 12 and later).
+    """
+
+    users: Mapping[str, object] = field(default_factory=dict)
     users_default: int = 0
-    events: dict[str, int] = {}
+    events: Mapping[str, object] = field(default_factory=dict)
     events_default: int = 0
-    state_default: int = 50
+    redact: int = 50
+    notify_room: int = 50
+    creators: frozenset[Mxid] = frozenset()
 
     def level(self, mxid: Mxid) -> int:
-        """Return a user's power level (creators of room version 12 are not listed here)."""
-        return self.users.get(mxid, self.users_default)
+        """Return a user's power level."""
+        if mxid in self.creators:
+            return ABOVE_ALL
+        return _level(self.users.get(mxid), self.users_default)
 
     def may_send(self, mxid: Mxid, event_type: str) -> bool:
         """Whether a user may send messages of a type."""
-        return self.level(mxid) >= self.events.get(event_type, self.events_default)
+        return self.level(mxid) >= _level(self.events.get(event_type), self.events_default)
+
+    def may_redact_others(self, mxid: Mxid) -> bool:
+        """Whether a user may redact what others have sent."""
+        return self.level(mxid) >= self.redact and self.may_send(mxid, REDACTION)
+
+    def may_mention_room(self, mxid: Mxid) -> bool:
+        """Whether everybody is notified when a user mentions the room."""
+        return self.level(mxid) >= self.notify_room
+
+    def permissions(self, mxid: Mxid) -> Permissions:
+        """Return what a user may do."""
+        return Permissions(
+            send=self.may_send(mxid, MESSAGE),
+            react=self.may_send(mxid, REACTION),
+            delete_others=self.may_redact_others(mxid),
+            mention_room=self.may_mention_room(mxid),
+        )
 
 
 ABOVE_ALL = 2**53
 """As which level the power of a creator counts, which has no bound (room version 12 and later)."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
 
 _KEPT = (
     "m.room.name",
@@ -67,17 +118,47 @@ def needed_to_keep(content: Mapping[str, Any]) -> int:
 
 
 def _level(value: object, default: int) -> int:
-    return value if isinstance(value, int) else default
+    """Return a level; before room version 10 it may be written as text."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return int(value)
+    return max(-ABOVE_ALL, min(value, ABOVE_ALL)) if isinstance(value, int) else default
 
 
-_decoder = msgspec.json.Decoder(PowerLevels, strict=False)
+def power_levels(content: bytes | None, creators: frozenset[Mxid] = frozenset()) -> PowerLevels:
+    """Read a power levels event; what is unreadable of it counts as the specification's default.
+
+    Args:
+        content: Of ``m.room.power_levels``; None where there is none.
+        creators: Whose power has no bound.
+    """
+    found = _decode(content)
+    return PowerLevels(
+        users=_part(found, "users"),
+        users_default=_level(found.get("users_default"), 0),
+        events=_part(found, "events"),
+        events_default=_level(found.get("events_default"), 0),
+        redact=_level(found.get("redact"), 50),
+        notify_room=_level(_part(found, "notifications").get("room"), 50),
+        creators=creators,
+    )
 
 
-def power_levels(content: bytes | None) -> PowerLevels:
-    """Read a power levels event; unreadable content counts as the specification's defaults."""
-    if content is None:
-        return PowerLevels()
+def creators_of(sender: Mxid, create: bytes) -> frozenset[Mxid]:
+    """Return whose power in a room has no bound, by the sender and content of its first event."""
+    if b"room_version" not in create:
+        return frozenset()
+    found = _decode(create)
+    return creators(str(found.get("room_version")), sender, found)
+
+
+def _part(found: Mapping[str, Any], name: str) -> Mapping[str, object]:
+    part = found.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _decode(content: bytes | None) -> dict[str, Any]:
     try:
-        return _decoder.decode(content)
-    except (msgspec.ValidationError, msgspec.DecodeError):
-        return PowerLevels()
+        found = msgspec.json.decode(content or b"")
+    except UNREADABLE:
+        return {}
+    return found if isinstance(found, dict) else {}

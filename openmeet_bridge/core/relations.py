@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .events import REDACTION, Event, name_problem, redacted_event
+from .events import REDACTION, UNREADABLE, Event, name_problem, redacted_event
 from .ids import EventId
 
 REACTION = "m.reaction"
@@ -58,38 +58,52 @@ class Relation(NamedTuple):
     key: str | None = None
 
 
-class _Related(msgspec.Struct, frozen=True, rename={"relation": "m.relates_to"}):
-    relation: Any = None
+class _Related(
+    msgspec.Struct,
+    frozen=True,
+    rename={"relation": "m.relates_to", "new_content": "m.new_content"},
+):
+    relation: dict[str, Any] | None = None
+    new_content: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def has_new_content(self) -> bool:
+        """Whether it says what takes the place of what was there."""
+        return bytes(self.new_content).lstrip().startswith(b"{")
 
 
+_ENCRYPTED = "m.room.encrypted"
 _decoder = msgspec.json.Decoder(_Related)
 
 
 def relation(event: Event) -> Relation | None:
     """Return which line an event changes by an edit or a reaction; None where it does not.
 
-    Whether the edit counts (same sender, same type) is decided where the target is known.
+    Whether the edit counts (same sender, same type) is decided where the target is known. One
+    that names no new content is no edit, but a message of its own: there is nothing else to show.
     """
     if event.is_state or b"m.relates_to" not in bytes(event.content):
         return None
     try:
-        found = _decoder.decode(event.content).relation
-    except (msgspec.ValidationError, msgspec.DecodeError):
+        content = _decoder.decode(event.content)
+    except UNREADABLE:
         return None
-    return _relation(event.type, found) if isinstance(found, dict) else None
-
-
-def _relation(event_type: str, found: dict[str, Any]) -> Relation | None:
-    target, kind, key = found.get("event_id"), found.get("rel_type"), found.get("key")
+    found = content.relation or {}
+    target, kind = found.get("event_id"), found.get("rel_type")
     if not isinstance(target, str) or not target or name_problem(target):
         return None
-    if kind == "m.replace" and event_type != REACTION:
+    if event.type == REACTION:
+        return _reaction(EventId(target), found.get("key")) if kind == "m.annotation" else None
+    # What an encrypted edit says is inside.
+    if kind == "m.replace" and (content.has_new_content or event.type == _ENCRYPTED):
         return Relation(RelationKind.EDIT, EventId(target))
-    if event_type != REACTION or kind != "m.annotation" or not isinstance(key, str):
+    return None
+
+
+def _reaction(target: EventId, key: object) -> Relation | None:
+    if not isinstance(key, str) or not key.strip() or name_problem(key):
         return None
-    if not key.strip() or name_problem(key):
-        return None
-    return Relation(RelationKind.REACTION, EventId(target), key)
+    return Relation(RelationKind.REACTION, target, key)
 
 
 def is_line(event: Event) -> bool:

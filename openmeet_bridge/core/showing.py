@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
-from .entry import Media, Place, Poll
-from .events import MEMBER, MESSAGE, text_or_none
-from .ids import EventId, Mxid
+from . import call, membership_news, message, place, poll, room_news
+from .events import MEMBER, MESSAGE
+from .extensible import text_of
+from .shown import Names, Shown
+from .words import line, name
 
+__all__ = ["Names", "Shown", "deleted", "show"]
 
-class Shown(NamedTuple):
-    """What is to be seen of an event, before the people and entries it names are looked up.
+Content = Mapping[str, Any]
 
-    Attributes:
-        kind: How to show it; see :class:`~openmeet_bridge.core.entry.Entry`.
-        text: In words; never empty.
-        html: Formatted, sanitised.
-        mentioned: Whom it names.
-        mentions_room: Whether it names everybody.
-        reply_to: The event that it answers.
-        thread: The event with which its thread began.
-    """
-
-    kind: str
-    text: str
-    html: str | None = None
-    media: Media | None = None
-    place: Place | None = None
-    poll: Poll | None = None
-    mentioned: tuple[Mxid, ...] = ()
-    mentions_room: bool = False
-    reply_to: EventId | None = None
-    thread: EventId | None = None
-    membership: str | None = None
-
-
-class Names(NamedTuple):
-    """What the people of an event are called."""
-
-    sender: str
-    subject: str | None = None
+_VERIFICATION = "m.key.verification."
+_ENCRYPTED = "m.room.encrypted"
 
 
 def show(
@@ -52,6 +30,7 @@ def show(
     *,
     effect: int = 0,
     edit: bytes | None = None,
+    previous: bytes | None = None,
 ) -> Shown:
     """Return what an event shows. Whatever it holds, there is a readable line.
 
@@ -62,14 +41,13 @@ def show(
         names: What its people are called.
         effect: Of a member event: 1 when somebody came in by it, -1 when somebody went out.
         edit: The content of the newest edit that counts.
+        previous: Of a member event: what the one before it held.
     """
-    found = _decode(content)
-    if event_type == MESSAGE:
-        return Shown("text", text_or_none(found.get("body")) or "This message has no text.")
-    if event_type == MEMBER and state_key is not None:
-        membership = text_or_none(found.get("membership"))
-        return Shown("member", f"{names.subject}: {membership}", membership=membership)
-    return Shown("unknown", f"{names.sender} sent something that cannot be shown here.")
+    found = decoded(content)
+    if state_key is not None:
+        return _state(event_type, found, names, effect, decoded(previous) if previous else None)
+    replaced = decoded(edit).get("m.new_content") if edit else None
+    return _said(event_type, found, names, replaced if isinstance(replaced, dict) else None)
 
 
 def deleted() -> Shown:
@@ -77,9 +55,59 @@ def deleted() -> Shown:
     return Shown("deleted", "This message was deleted.")
 
 
-def _decode(content: bytes) -> dict[str, Any]:
+def decoded(content: bytes) -> dict[str, Any]:
+    """Return a content; an empty one where it is none."""
     try:
         found = msgspec.json.decode(content)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
+    except (ValueError, RecursionError):
+        found = _salvaged(content)
     return found if isinstance(found, dict) else {}
+
+
+def _salvaged(content: bytes) -> object:
+    # Numbers beyond all bounds and broken letters: this parser takes them, and what somebody
+    # wrote beside them can be read.
+    try:
+        return json.loads(content.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _state(
+    event_type: str, content: Content, names: Names, effect: int, previous: Content | None
+) -> Shown:
+    if event_type == MEMBER:
+        return membership_news.shown(content, names, effect, previous)
+    if event_type in call.STATE:
+        return call.shown_member(event_type, content, names)
+    if event_type in place.BEACON_INFO:
+        return place.shown_beacon(event_type, content, names)
+    return room_news.shown(event_type, content, names)
+
+
+def _said(event_type: str, content: Content, names: Names, edit: Content | None) -> Shown:
+    if event_type in (MESSAGE, "m.sticker"):
+        return message.shown(event_type, content, names, edit)
+    if event_type == _ENCRYPTED:
+        return Shown("encrypted", "This message is encrypted and cannot be shown here.")
+    show_one = _TYPES.get(event_type)
+    if show_one is not None:
+        return show_one(event_type, content, names, edit)
+    if event_type.startswith(_VERIFICATION):
+        return Shown("unknown", f"{name(names.sender)} compares encryption keys with somebody")
+    said = line(text_of(edit)) if edit else None
+    said = said or line(text_of(content))
+    who = name(names.sender)
+    return Shown("unknown", f"{who}: {said}" if said else _nothing(who))
+
+
+def _nothing(who: str) -> str:
+    return f"{who} sent something that cannot be shown here"
+
+
+_TYPES: Final[dict[str, Callable[[str, Content, Names, Content | None], Shown]]] = {
+    **dict.fromkeys(poll.START, poll.shown_start),
+    **dict.fromkeys(poll.END, poll.shown_end),
+    **dict.fromkeys(call.EVENTS, call.shown),
+    **dict.fromkeys(place.BEACON, place.shown_update),
+}

@@ -53,6 +53,7 @@ class SynapseProcess:
         registrations: Registration files of application services; read at start only.
         server_name: Domain of its users; must stay the same for the same ``home``.
         relaxed: Rate limits so high that tests do not meet them, and cheap passwords.
+        presence: Whether it keeps and pushes who is there.
 
     All methods block; call them from a thread in async code. Usable as a context manager.
     """
@@ -65,12 +66,14 @@ class SynapseProcess:
         registrations: Sequence[Path] = (),
         server_name: str = "localhost",
         relaxed: bool = False,
+        presence: bool = False,
     ) -> None:
         self._home = home.resolve()
         self._port = port
         self._registrations = [path.resolve() for path in registrations]
         self._server_name = server_name
         self._relaxed = relaxed
+        self._presence = presence
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -106,7 +109,14 @@ class SynapseProcess:
             )
         _end_orphan(self._home)
         _check_free(self._port)
-        write_files(self._home, self._port, self._server_name, self._registrations, self._relaxed)
+        write_files(
+            self._home,
+            self._port,
+            self._server_name,
+            self._registrations,
+            relaxed=self._relaxed,
+            presence=self._presence,
+        )
         self._process = _spawn(self._home)
         (self._home / "synapse.pid").write_text(f"{self._process.pid}\n")
         self._wait_until_ready(self._process)

@@ -29,7 +29,13 @@ RELAXED: dict[str, Any] = {
 
 
 def write_files(
-    home: Path, port: int, server_name: str, registrations: Sequence[Path], relaxed: bool
+    home: Path,
+    port: int,
+    server_name: str,
+    registrations: Sequence[Path],
+    *,
+    relaxed: bool,
+    presence: bool,
 ) -> None:
     """Writes what Synapse reads at start; secrets and the signing key are made once.
 
@@ -39,6 +45,7 @@ def write_files(
         server_name: Domain of its users.
         registrations: Absolute paths of registration files.
         relaxed: Whether rate limits are out of reach.
+        presence: Whether it keeps and pushes who is there.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept = _secrets(home)
@@ -50,6 +57,7 @@ def write_files(
         **kept,
         "app_service_config_files": [str(path) for path in registrations],
         **(RELAXED if relaxed else {}),
+        "presence": {"enabled": presence},
     }
     _dump(home / "homeserver.yaml", config)
     _dump(home / "log.yaml", _logging(home))
@@ -82,7 +90,6 @@ def _homeserver(home: Path, port: int, server_name: str) -> dict[str, Any]:
         "suppress_key_server_warning": True,
         "enable_registration": False,
         "federation_domain_whitelist": [],
-        "presence": {"enabled": False},
         "url_preview_enabled": False,
         "encryption_enabled_by_default_for_room_type": "off",
         "room_list_publication_rules": [{"action": "allow"}],

@@ -16,6 +16,16 @@ class Profile(Struct, frozen=True):
     avatar_url: str | None = None
 
 
+class PresenceStatus(Struct, frozen=True):
+    """How somebody is there (client-server API, "Presence").
+
+    ``last_active_ago`` is in milliseconds.
+    """
+
+    presence: str
+    last_active_ago: float | None = None
+
+
 class EventList(Struct, frozen=True):
     """The ``{"events": [...]}`` wrapper of ``/sync``."""
 
@@ -71,6 +81,17 @@ class MessagesAnswer(Struct, frozen=True):
     start: str
     end: str | None = None
     chunk: list[Raw] = field(default_factory=list)
+    state: list[Raw] = field(default_factory=list)
+
+
+class ContextAnswer(Struct, frozen=True):
+    """Answer of ``GET /rooms/{roomId}/context/{eventId}``.
+
+    ``start`` leads on from the event backwards, for ``/messages``. ``state`` is that of the room
+    at the event.
+    """
+
+    start: str
     state: list[Raw] = field(default_factory=list)
 
 

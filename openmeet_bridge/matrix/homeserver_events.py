@@ -57,14 +57,21 @@ class EventCalls(HomeserverCalls):
         return await self._event("send_event", path, query, content)
 
     async def redact(
-        self, room_id: str, event_id: str, txn_id: str, user_id: str, device_id: str | None = None
+        self,
+        room_id: str,
+        event_id: str,
+        txn_id: str,
+        user_id: str,
+        device_id: str | None = None,
+        content: JsonObject | bytes = b"{}",
     ) -> EventId:
         """Takes the content of an event away for good ("Redactions").
 
-        Repeated with the same ``txn_id`` it is one redaction, as with :meth:`send_event`.
+        Repeated with the same ``txn_id`` it is one redaction, as with :meth:`send_event`. The
+        content may hold a ``reason``; what else it holds comes back with the redaction.
         """
         path = Path.v3.rooms[room_id].redact[event_id][txn_id]
-        return await self._event("redact", path, acting(user_id, device_id), b"{}")
+        return await self._event("redact", path, acting(user_id, device_id), content)
 
     async def send_state(
         self,

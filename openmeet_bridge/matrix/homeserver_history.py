@@ -6,7 +6,7 @@ from typing import Literal
 
 from mautrix.api import Method, Path
 
-from .answers import MessagesAnswer, SyncAnswer
+from .answers import ContextAnswer, MessagesAnswer, SyncAnswer
 from .homeserver_base import HomeserverCalls, JsonObject, acting, as_json
 from .transport import Call
 
@@ -68,3 +68,18 @@ class HistoryCalls(HomeserverCalls):
         query |= {key: value for key, value in (("from", from_), ("to", to)) if value is not None}
         call = Call("messages", Method.GET, Path.v3.rooms[room_id].messages, query)
         return await self._decoded(call, MessagesAnswer)
+
+    async def context(self, room_id: str, event_id: str, user_id: str) -> ContextAnswer:
+        """Where an event stands in its room, and the state there ("Event context").
+
+        Members are left out of the state, but for the event's own sender.
+
+        Args:
+            room_id: The room.
+            event_id: The event.
+            user_id: Whose view.
+        """
+        lazy = as_json({"lazy_load_members": True}).decode()
+        query = acting(user_id) | {"limit": "0", "filter": lazy}
+        path = Path.v3.rooms[room_id].context[event_id]
+        return await self._decoded(Call("context", Method.GET, path, query), ContextAnswer)

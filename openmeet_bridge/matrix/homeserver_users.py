@@ -9,7 +9,7 @@ from mautrix.api import Method, Path
 from mautrix.errors import MUserInUse
 
 from ..core.ids import RoomId
-from .answers import Profile
+from .answers import PresenceStatus, Profile
 from .errors import Refused
 from .homeserver_base import HomeserverCalls, JsonObject, acting, as_json
 from .transport import Call
@@ -116,6 +116,21 @@ class UserCalls(HomeserverCalls):
         """Replaces what a user's clients keep under a name ("Client config")."""
         path = Path.v3.user[user_id].account_data[type]
         await self._put("set_account_data", path, content, user_id)
+
+    async def get_presence(self, user_id: str, acting_as: str) -> PresenceStatus:
+        """How somebody is there, as far as ``acting_as`` may know ("Presence")."""
+        path = Path.v3.presence[user_id].status
+        call = Call("get_presence", Method.GET, path, acting(acting_as))
+        return await self._decoded(call, PresenceStatus)
+
+    async def set_presence(self, user_id: str, presence: str) -> None:
+        """Says how a user is there: ``online``, ``unavailable`` or ``offline`` ("Presence").
+
+        Synapse takes who does not sync for gone after half a minute, and accepts and ignores it
+        where presence is switched off.
+        """
+        path = Path.v3.presence[user_id].status
+        await self._put("set_presence", path, {"presence": presence}, user_id)
 
     async def deactivate(self, user_id: str) -> None:
         """Ends an account for good, with ``erase`` ("Account deactivation").

@@ -25,6 +25,9 @@ _OF_SLUG: dict[str, str] = {
         SELECT kind, slug, inside, reason, at FROM directory_override
         WHERE tenant = $1 AND user_slug = $2 ORDER BY kind, slug
     """,
+    "preferences": """
+        SELECT presence, receipts FROM preference WHERE tenant = $1 AND user_slug = $2
+    """,
     "blocks": """
         SELECT blocked, at FROM directory_block WHERE tenant = $1 AND blocker = $2 ORDER BY blocked
     """,
@@ -47,6 +50,9 @@ _OF_GHOST: dict[str, str] = {
                someone.avatar_url, someone.barred
         FROM room_member AS someone LEFT JOIN portal USING (room_id)
         WHERE someone.mxid = $1 ORDER BY someone.room_id
+    """,
+    "presence": """
+        SELECT state, last_seen FROM presence WHERE mxid = $1
     """,
     "read_up_to": """
         SELECT room_id, event_id, timestamp FROM read_mark WHERE mxid = $1 ORDER BY room_id
@@ -110,8 +116,8 @@ async def outbox(
     """Return what a user has given us to send, by the number of the row."""
     rows = await connection.fetch(
         """
-        SELECT id, client_txn_id, room_id, content, state, event_id, errcode, error, attempts,
-               created_at, sent_at
+        SELECT id, client_txn_id, room_id, action, about, key, content, state, event_id, errcode,
+               error, attempts, created_at, sent_at
         FROM outbox WHERE tenant = $1 AND user_slug = $2 AND id > $3 ORDER BY id LIMIT $4
         """,
         tenant,

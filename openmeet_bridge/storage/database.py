@@ -52,6 +52,9 @@ _SETTINGS = {
     # Every statement has its index. Plans that were made, and kept, while a table was new and
     # empty would go on reading it from end to end when it is large.
     "enable_seqscan": "off",
+    # For the same reason one plan does for all values. To make one anew each time takes longer
+    # than all else that a page of a timeline asks of the database.
+    "plan_cache_mode": "force_generic_plan",
 }
 
 _RETRY_MS = 2000

@@ -64,6 +64,12 @@ async def get(connection: Connection, tenant: TenantId, slug: UserSlug) -> Erasu
     return Erasure(progress=progress, **values)
 
 
+async def erased(connection: Connection, mxids: Sequence[Mxid]) -> set[Mxid]:
+    """Return which of these people are erased, or are being erased."""
+    rows = await connection.fetch("SELECT mxid FROM erasure WHERE mxid = ANY($1::text[])", mxids)
+    return {row["mxid"] for row in rows}
+
+
 async def save(connection: Connection, erasure: Erasure, *, finished: bool = False) -> None:
     """Write how far an erasure is."""
     await connection.execute(
@@ -241,6 +247,15 @@ async def forget(connection: Connection, erasure: Erasure) -> dict[str, int]:
             (mxid,),
         ),
         ("read marks", "DELETE FROM read_mark WHERE mxid = $1", (mxid,)),
+        ("rooms marked as unread", "DELETE FROM unread_flag WHERE mxid = $1", (mxid,)),
+        ("mentions", "DELETE FROM mention WHERE mxid = $1", (mxid,)),
+        ("edits and reactions", "DELETE FROM relation WHERE sender = $1", (mxid,)),
+        ("presence", "DELETE FROM presence WHERE mxid = $1", (mxid,)),
+        (
+            "preferences",
+            "DELETE FROM preference WHERE tenant = $1 AND user_slug = $2",
+            (tenant, slug),
+        ),
         (
             "messages in the outbox",
             "DELETE FROM outbox WHERE (tenant = $1 AND user_slug = $2) OR sender = $3",

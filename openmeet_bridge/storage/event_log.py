@@ -14,6 +14,10 @@ from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
 from .database import Connection, certain
 
 
+_ASIDE = -(1 << 61)
+"""Below all places that entries have in timelines."""
+
+
 @dataclass(slots=True)
 class Row:
     """A row of the log, ready to be written."""
@@ -128,15 +132,22 @@ async def insert(connection: Connection, rows: Sequence[Row], position: Position
 async def redact(connection: Connection, targets: Iterable[tuple[RoomId, EventId, EventId]]) -> int:
     """Blank events for good: ``(room, target, redaction)``; return how many there were.
 
-    The content is overwritten, not hidden. A redaction that names an event of another room does
-    nothing.
+    The content is overwritten, not hidden; only who may read the room stays what it was (room
+    versions, "Redactions"). A redaction that names an event of another room does
+    nothing. Of several redactions of one event the earliest is named, whichever came first.
     """
     rooms, events, redactions = zip(*targets, strict=True)
     done = await connection.execute(
         """
-        UPDATE log SET content = '{}'::bytea, redacted_by = redaction, counted = false
+        UPDATE log SET redacted_by = redaction, counted = false,
+                       content = CASE type WHEN 'm.room.history_visibility' THEN content
+                                           ELSE '{}'::bytea END
         FROM unnest($1::text[], $2::text[], $3::text[]) AS given (room_id, target, redaction)
-        WHERE log.event_id = target AND log.room_id = given.room_id AND redacted_by IS NULL
+        WHERE log.event_id = target AND log.room_id = given.room_id AND (
+            log.redacted_by IS NULL
+            OR (SELECT row(timestamp, event_id) FROM log AS one WHERE event_id = redaction)
+               < (SELECT row(timestamp, event_id) FROM log AS one WHERE event_id = log.redacted_by)
+        )
         """,
         rooms,
         events,
@@ -148,14 +159,20 @@ async def redact(connection: Connection, targets: Iterable[tuple[RoomId, EventId
 async def expect_redactions(
     connection: Connection, targets: Iterable[tuple[RoomId, EventId, EventId]]
 ) -> None:
-    """Remember redactions whose target may come later (``(room, target, redaction)``)."""
+    """Remember redactions whose target may come later: ``(room, target, redaction)``.
+
+    Of several the earliest is remembered; see :func:`redact`.
+    """
     rooms, events, redactions = zip(*targets, strict=True)
     await connection.execute(
         """
         INSERT INTO pending_redaction (room_id, target, redaction)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) AS given (room_id, target, by)
         WHERE NOT EXISTS (SELECT FROM log WHERE log.event_id = given.target)
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (room_id, target) DO UPDATE SET redaction = excluded.redaction
+        WHERE (SELECT row(timestamp, event_id) FROM log WHERE event_id = excluded.redaction)
+              < (SELECT row(timestamp, event_id) FROM log
+                 WHERE event_id = pending_redaction.redaction)
         """,
         rooms,
         events,
@@ -253,7 +270,7 @@ async def bounds(
     What was logged up to ``fetched_at`` and is not part of the span came before it; what was
     logged later and is not part of it came after it.
     """
-    lower = await connection.fetchval(
+    below = await connection.fetchval(
         """
         SELECT sort_key FROM log
         WHERE room_id = $1 AND event_id <> ALL($2::text[]) AND position <= $3
@@ -263,6 +280,7 @@ async def bounds(
         span,
         fetched_at,
     )
+    lower = 0 if below is None else below
     ceiling = await connection.fetchval(
         """
         SELECT min(sort_key) FROM log
@@ -271,9 +289,9 @@ async def bounds(
         room_id,
         span,
         fetched_at,
-        lower or 0,
+        lower,
     )
-    return lower or 0, ceiling
+    return lower, ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +340,7 @@ async def move(connection: Connection, moves: Sequence[tuple[EventId, Position, 
     events, positions, keys = zip(*moves, strict=True)
     # First out of the way: a new key may be one that another of them still has.
     await connection.execute(
-        "UPDATE log SET sort_key = -position WHERE event_id = ANY($1::text[])", events
+        "UPDATE log SET sort_key = $2 - position WHERE event_id = ANY($1::text[])", events, _ASIDE
     )
     await connection.execute(
         """

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
+from ..core.visibility import EVERYTHING, HIGHEST, LOWEST, Readable
 from .database import Connection
 
 
@@ -54,25 +55,30 @@ class Line:
 
 
 # Who somebody is: OpenMeet's own profile for ghosts, what the room says for everybody else.
-_COLUMNS = """
+_SAID = """
            log.tenant, log.room_id, log.event_id, log.sort_key,
            greatest(log.revision, log.position) AS revision, log.type,
            log.state_key, log.sender, log.timestamp, log.content, log.client_txn_id, log.effect,
            log.redacted_by, log.related,
            coalesce(sender_user.name, sender_member.name) AS sender_name,
-           sender_user.avatar_url AS sender_avatar, sender_ghost.slug AS sender_slug,
+           sender_user.avatar_url AS sender_avatar, sender_ghost.slug AS sender_slug
+"""
+_COLUMNS = f"""{_SAID},
            coalesce(target_user.name, target_member.name) AS subject_name,
            target_user.avatar_url AS subject_avatar,
            target_ghost.slug AS subject_slug,
            portal.kind AS room_kind, coalesce(directory_portal.name, portal.slug) AS room_name
 """
 _SELECT = f"SELECT log.position AS place, false AS changed, {_COLUMNS}"
-_JOINS = """
+_SENDER = """
     LEFT JOIN ghost AS sender_ghost ON sender_ghost.mxid = log.sender
     LEFT JOIN directory_user AS sender_user
            ON sender_user.tenant = sender_ghost.tenant AND sender_user.slug = sender_ghost.slug
     LEFT JOIN room_member AS sender_member
-           ON sender_member.room_id = log.room_id AND sender_member.mxid = log.sender
+           ON sender_member.room_id = log.room_id
+              AND sender_member.mxid = CASE WHEN sender_user.name IS NULL THEN log.sender END
+"""
+_JOINS = f"""{_SENDER}
     LEFT JOIN ghost AS target_ghost
            ON log.type = 'm.room.member' AND target_ghost.mxid = log.state_key
     LEFT JOIN room_member AS target_member
@@ -171,41 +177,97 @@ async def for_replay(
 
 
 async def page_before(
-    connection: Connection, tenant: TenantId, room_id: RoomId, sort_key: int, limit: int
+    connection: Connection,
+    tenant: TenantId,
+    room_id: RoomId,
+    sort_key: int,
+    limit: int,
+    within: Readable = EVERYTHING,
 ) -> list[Line]:
-    """Return the lines of a room just below a sort key, oldest first."""
+    """Return the lines of a room just below a sort key that may be read, oldest first."""
+    lows, highs = _spans(within, LOWEST, sort_key - 1)
     rows = await connection.fetch(
         f"""
         {_SELECT} FROM (
-            SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND line AND sort_key < $3
-            ORDER BY sort_key DESC LIMIT $4
+            SELECT part.* FROM unnest($3::bigint[], $4::bigint[]) AS span (low, high)
+            CROSS JOIN LATERAL (
+                SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND line
+                    AND sort_key BETWEEN low AND high
+                ORDER BY sort_key DESC LIMIT $5
+            ) AS part ORDER BY part.sort_key DESC LIMIT $5
         ) AS log {_JOINS} ORDER BY log.sort_key
         """,  # noqa: S608
         tenant,
         room_id,
-        sort_key,
+        lows,
+        highs,
         limit,
     )
     return _lines(rows)
 
 
 async def page_after(
-    connection: Connection, tenant: TenantId, room_id: RoomId, sort_key: int, limit: int
+    connection: Connection,
+    tenant: TenantId,
+    room_id: RoomId,
+    sort_key: int,
+    limit: int,
+    within: Readable = EVERYTHING,
 ) -> list[Line]:
-    """Return the lines of a room just above a sort key, oldest first."""
+    """Return the lines of a room just above a sort key that may be read, oldest first."""
+    lows, highs = _spans(within, sort_key + 1, HIGHEST)
     rows = await connection.fetch(
         f"""
         {_SELECT} FROM (
-            SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND line AND sort_key > $3
-            ORDER BY sort_key LIMIT $4
+            SELECT part.* FROM unnest($3::bigint[], $4::bigint[]) AS span (low, high)
+            CROSS JOIN LATERAL (
+                SELECT * FROM log WHERE tenant = $1 AND room_id = $2 AND line
+                    AND sort_key BETWEEN low AND high
+                ORDER BY sort_key LIMIT $5
+            ) AS part ORDER BY part.sort_key LIMIT $5
         ) AS log {_JOINS} ORDER BY log.sort_key
         """,  # noqa: S608
         tenant,
         room_id,
-        sort_key,
+        lows,
+        highs,
         limit,
     )
     return _lines(rows)
+
+
+async def has_any(
+    connection: Connection,
+    tenant: TenantId,
+    room_id: RoomId,
+    low: int,
+    high: int,
+    within: Readable = EVERYTHING,
+) -> bool:
+    """Whether a room has a line between two sort keys, both included, that may be read."""
+    lows, highs = _spans(within, low, high)
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT true FROM unnest($3::bigint[], $4::bigint[]) AS span (low, high)
+            CROSS JOIN LATERAL (
+                SELECT FROM log WHERE tenant = $1 AND room_id = $2 AND line
+                    AND sort_key BETWEEN low AND high LIMIT 1
+            ) AS one LIMIT 1
+            """,
+            tenant,
+            room_id,
+            lows,
+            highs,
+        )
+    )
+
+
+def _spans(within: Readable, low: int, high: int) -> tuple[list[int], list[int]]:
+    """Return the first and the last keys of what may be read between two keys."""
+    parts = [(max(low, first), min(high, last)) for first, last in within.spans]
+    parts = [(first, last) for first, last in parts if first <= last]
+    return [first for first, _ in parts], [last for _, last in parts]
 
 
 async def by_id(
@@ -237,21 +299,56 @@ async def sort_key_of(
     return key
 
 
-async def last_messages(
-    connection: Connection, tenant: TenantId, room_ids: Sequence[RoomId]
+async def line_key_of(
+    connection: Connection, tenant: TenantId, room_id: RoomId, event_id: EventId
+) -> int | None:
+    """Return where a line stands in a room's timeline; None where the event is no line of it."""
+    key: int | None = await connection.fetchval(
+        """
+        SELECT sort_key FROM log
+        WHERE tenant = $1 AND room_id = $2 AND event_id = $3 AND line
+        """,
+        tenant,
+        room_id,
+        event_id,
+    )
+    return key
+
+
+async def key_at(
+    connection: Connection, tenant: TenantId, room_id: RoomId, timestamp: int
+) -> int | None:
+    """Return where the first line of a room stands that says it is of this time or later.
+
+    ``timestamp`` is in milliseconds. None where all lines are older.
+    """
+    key: int | None = await connection.fetchval(
+        """
+        SELECT sort_key FROM log
+        WHERE tenant = $1 AND room_id = $2 AND line AND timestamp >= $3
+        ORDER BY timestamp, sort_key LIMIT 1
+        """,
+        tenant,
+        room_id,
+        timestamp,
+    )
+    return key
+
+
+async def messages_at(
+    connection: Connection, tenant: TenantId, positions: Sequence[Position]
 ) -> dict[RoomId, Line]:
-    """Return the newest message of each room."""
+    """Return messages by their places in the log, one of each room."""
     rows = await connection.fetch(
         f"""
-        {_SELECT} FROM unnest($2::text[]) AS given (room_id)
-        CROSS JOIN LATERAL (
-            SELECT * FROM log WHERE log.room_id = given.room_id AND log.counted
-            ORDER BY sort_key DESC LIMIT 1
-        ) AS log {_JOINS}
-        WHERE log.tenant = $1
+        SELECT log.position AS place, false AS changed, {_SAID},
+               NULL AS subject_name, NULL AS subject_avatar, NULL AS subject_slug,
+               NULL AS room_kind, NULL AS room_name
+        FROM log {_SENDER}
+        WHERE log.position = ANY($2::bigint[]) AND log.tenant = $1 AND log.counted
         """,  # noqa: S608
         tenant,
-        room_ids,
+        positions,
     )
     return {line.room_id: line for line in _lines(rows)}
 

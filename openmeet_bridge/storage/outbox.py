@@ -1,4 +1,4 @@
-"""The outbox: messages that people gave us, until the homeserver has them.
+"""The outbox: what people gave us to say or to change, until the homeserver has it.
 
 A row is unique for (tenant, user, client transaction id): however often a browser repeats a
 message, there is one row, one Matrix transaction id made from it, and so one event.
@@ -10,13 +10,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import asyncpg
+
+from ..core.actions import Action
 from ..core.ids import ClientTxnId, EventId, Mxid, RoomId, TenantId, UserSlug
 from .database import Connection, certain
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message on its way out, or already there."""
+    """A message or a change on its way out, or already there.
+
+    Attributes:
+        action: What it does.
+        about: The entry that it edits, deletes, or reacts to.
+        key: Of a reaction, also of one that is taken back: what it says.
+        target: The event that it takes the content of away, where that is known.
+        target_row: The row whose event it takes the content of away, where only that is known.
+    """
 
     id: int
     tenant: TenantId
@@ -31,6 +42,17 @@ class Message:
     error: str | None
     attempts: int
     first_attempt_at: datetime | None
+    action: Action
+    about: EventId | None
+    key: str | None
+    target: EventId | None
+    target_row: int | None
+
+    @property
+    def own_id(self) -> ClientTxnId | None:
+        """The client's own id of it; what is known by what it is about has none."""
+        has_one = self.action in (Action.SEND, Action.EDIT)
+        return self.client_txn_id if has_one else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +63,11 @@ class Sent:
     event_id: EventId
 
 
-_COLUMNS = """id, tenant, user_slug, client_txn_id, room_id, sender, content, state, event_id,
-              errcode, error, attempts, first_attempt_at"""
+COLUMNS = """id, tenant, user_slug, client_txn_id, room_id, sender, content, state, event_id,
+             errcode, error, attempts, first_attempt_at, action, about, key, target, target_row"""
+
+WITHDRAWN = "ORG_OPENMEET_WITHDRAWN"
+"""Code of what failed because its sender took it back in time."""
 
 
 async def put(
@@ -53,17 +78,24 @@ async def put(
     room_id: RoomId,
     sender: Mxid,
     content: bytes,
+    *,
+    action: Action = Action.SEND,
+    about: EventId | None = None,
+    key: str | None = None,
+    target: EventId | None = None,
+    target_row: int | None = None,
 ) -> tuple[Message, bool]:
-    """Accept a message; return it as it stands, and whether it is new.
+    """Accept a message or a change; return it as it stands, and whether it is new.
 
     A message with the same id that is there already is returned unchanged, whatever it says.
     """
     row = await connection.fetchrow(
         f"""
-        INSERT INTO outbox (tenant, user_slug, client_txn_id, room_id, sender, content)
-        VALUES ($1, $2, $3, $4, $5, $6)
+        INSERT INTO outbox (tenant, user_slug, client_txn_id, room_id, sender, content, action,
+                            about, key, target, target_row)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         ON CONFLICT (tenant, user_slug, client_txn_id) DO NOTHING
-        RETURNING {_COLUMNS}
+        RETURNING {COLUMNS}
         """,  # noqa: S608  (constant column list)
         tenant,
         user_slug,
@@ -71,11 +103,43 @@ async def put(
         room_id,
         sender,
         content,
+        action,
+        about,
+        key,
+        target,
+        target_row,
     )
     if row is not None:
-        return Message(**dict(row)), True
+        return message(row), True
     present = await get(connection, tenant, user_slug, client_txn_id)
     return certain(present, "a row of the outbox stays while its user may repeat it"), False
+
+
+async def put_redactions(
+    connection: Connection,
+    tenant: TenantId,
+    user_slug: UserSlug,
+    room_id: RoomId,
+    sender: Mxid,
+    client_txn_ids: Sequence[ClientTxnId],
+    contents: Sequence[bytes],
+    targets: Sequence[EventId],
+) -> None:
+    """Accept many redactions at once: which ids they have, what they hold, and what they blank."""
+    await connection.execute(
+        """
+        INSERT INTO outbox (tenant, user_slug, room_id, sender, action, client_txn_id, content,
+                            target)
+        SELECT $1, $2, $3, $4, 'delete', * FROM unnest($5::text[], $6::bytea[], $7::text[])
+        """,
+        tenant,
+        user_slug,
+        room_id,
+        sender,
+        client_txn_ids,
+        contents,
+        targets,
+    )
 
 
 async def get(
@@ -84,23 +148,23 @@ async def get(
     """Return one of a user's messages by the user's own id of it."""
     row = await connection.fetchrow(
         f"""
-        SELECT {_COLUMNS} FROM outbox
+        SELECT {COLUMNS} FROM outbox
         WHERE tenant = $1 AND user_slug = $2 AND client_txn_id = $3
         """,  # noqa: S608
         tenant,
         user_slug,
         client_txn_id,
     )
-    return Message(**dict(row)) if row else None
+    return message(row) if row else None
 
 
 async def by_id(connection: Connection, message_id: int) -> Message | None:
     """Return a message."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} FROM outbox WHERE id = $1",  # noqa: S608
+        f"SELECT {COLUMNS} FROM outbox WHERE id = $1",  # noqa: S608
         message_id,
     )
-    return Message(**dict(row)) if row else None
+    return message(row) if row else None
 
 
 async def pending_count(connection: Connection, room_id: RoomId) -> int:
@@ -126,28 +190,72 @@ async def next_pending(connection: Connection, room_id: RoomId) -> Message | Non
     """Return the oldest message of a room that is not sent yet."""
     row = await connection.fetchrow(
         f"""
-        SELECT {_COLUMNS} FROM outbox WHERE room_id = $1 AND state = 'pending'
+        SELECT {COLUMNS} FROM outbox WHERE room_id = $1 AND state = 'pending'
         ORDER BY id LIMIT 1
         """,  # noqa: S608
         room_id,
     )
-    return Message(**dict(row)) if row else None
+    return message(row) if row else None
 
 
-async def note_attempt(connection: Connection, message_id: int) -> None:
-    """Note, before it is made, that an attempt to send is made."""
-    await connection.execute(
+async def note_attempt(connection: Connection, message_id: int) -> bool:
+    """Note, before it is made, that an attempt to send is made.
+
+    False where there is nothing to send any more: it was taken back, or is settled.
+    """
+    done = await connection.execute(
         """
         UPDATE outbox SET attempts = attempts + 1,
                           first_attempt_at = coalesce(first_attempt_at, now())
-        WHERE id = $1
+        WHERE id = $1 AND state = 'pending'
         """,
         message_id,
     )
+    return bool(done == "UPDATE 1")
 
 
-async def mark_sent(connection: Connection, message_id: int, event_id: EventId) -> None:
-    """Note that the homeserver has accepted a message."""
+async def withdraw(connection: Connection, message_ids: Sequence[int]) -> list[int]:
+    """Take back those of these rows that nobody has tried to send yet; return which those are."""
+    rows = await connection.fetch(
+        """
+        UPDATE outbox SET state = 'failed', errcode = $2, error = $3, failed_at = now()
+        WHERE id = ANY($1::bigint[]) AND state = 'pending' AND attempts = 0 RETURNING id
+        """,
+        message_ids,
+        WITHDRAWN,
+        "You have taken this back before it was sent.",
+    )
+    return [row["id"] for row in rows]
+
+
+async def aim(connection: Connection, message_id: int) -> EventId | None:
+    """Return the event that a redaction blanks, once the row is sent that it refers to.
+
+    None where that was never sent: then there is nothing to blank. Whose message it was is known
+    from now on.
+    """
+    target = await connection.fetchval(
+        """
+        UPDATE outbox
+        SET target = done.event_id,
+            about = CASE done.action WHEN 'send' THEN done.event_id ELSE outbox.about END
+        FROM outbox AS done
+        WHERE outbox.id = $1 AND done.id = outbox.target_row AND done.state = 'sent'
+        RETURNING outbox.target
+        """,
+        message_id,
+    )
+    return EventId(target) if target else None
+
+
+async def mark_sent(connection: Connection, message_id: int, event_id: EventId | None) -> None:
+    """Note that the homeserver has what a row asks for.
+
+    Args:
+        connection: The database.
+        message_id: The row.
+        event_id: The event that it became; None where there was nothing to do.
+    """
     await connection.execute(
         """
         UPDATE outbox SET state = 'sent', event_id = $2, sent_at = now(), error = NULL,
@@ -163,7 +271,7 @@ async def mark_failed(connection: Connection, message_id: int, errcode: str, err
     """Note that a message can never be sent, and why."""
     await connection.execute(
         """
-        UPDATE outbox SET state = 'failed', errcode = $2, error = $3
+        UPDATE outbox SET state = 'failed', errcode = $2, error = $3, failed_at = now()
         WHERE id = $1 AND state = 'pending'
         """,
         message_id,
@@ -178,7 +286,7 @@ async def fail_all_of(
     """Note that none of a user's messages that wait can be sent; return which those are."""
     rows = await connection.fetch(
         """
-        UPDATE outbox SET state = 'failed', errcode = $3, error = $4
+        UPDATE outbox SET state = 'failed', errcode = $3, error = $4, failed_at = now()
         WHERE tenant = $1 AND user_slug = $2 AND state = 'pending' RETURNING id
         """,
         tenant,
@@ -221,7 +329,7 @@ async def sent_without_echo(connection: Connection, older_than: float, limit: in
         """
         SELECT DISTINCT room_id FROM outbox
         WHERE state = 'sent' AND sent_at < now() - make_interval(secs => $1)
-              AND sent_at > now() - interval '1 hour'
+              AND sent_at > now() - interval '1 hour' AND event_id IS NOT NULL
               AND NOT EXISTS (SELECT FROM log WHERE log.event_id = outbox.event_id)
         LIMIT $2
         """,
@@ -229,3 +337,34 @@ async def sent_without_echo(connection: Connection, older_than: float, limit: in
         limit,
     )
     return [RoomId(row["room_id"]) for row in rows]
+
+
+async def forget(connection: Connection, older_than: float, limit: int) -> int:
+    """Drop rows that were settled some seconds ago; return how many.
+
+    What was sent is still known by the log then. What a row that waits refers to stays.
+    """
+    done = await connection.execute(
+        """
+        DELETE FROM outbox WHERE id IN (
+            SELECT id FROM (
+                SELECT id FROM outbox
+                WHERE state = 'sent' AND sent_at < now() - make_interval(secs => $1)
+                UNION ALL
+                SELECT id FROM outbox
+                WHERE state = 'failed' AND failed_at < now() - make_interval(secs => $1)
+            ) AS old
+            WHERE NOT EXISTS (SELECT FROM outbox AS later
+                              WHERE later.target_row = old.id AND later.state = 'pending')
+            LIMIT $2
+        )
+        """,
+        older_than,
+        limit,
+    )
+    return int(done.rpartition(" ")[2])
+
+
+def message(row: asyncpg.Record) -> Message:
+    """Return a row of the columns :data:`COLUMNS`."""
+    return Message(**{**dict(row), "action": Action(row["action"])})

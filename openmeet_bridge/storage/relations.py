@@ -126,32 +126,53 @@ class EditRow:
     count: int
 
 
+# Which edits count: client-server API, "Validity of edits". A target's edits are in order by what
+# its sender's server claims, then by event id: the same one is the newest however they came.
+_EDITS = """
+    FROM unnest($1::text[], $2::text[]) AS given (room_id, event_id)
+    JOIN log AS target ON target.event_id = given.event_id AND target.room_id = given.room_id
+    JOIN relation ON relation.target = given.event_id AND relation.room_id = given.room_id
+    JOIN log AS edit ON edit.event_id = relation.event_id
+    WHERE relation.kind = 'edit' AND NOT relation.redacted AND target.redacted_by IS NULL
+          AND relation.sender = target.sender AND edit.type = target.type
+          AND target.line AND target.state_key IS NULL
+"""
+
+
 async def newest_edits(
     connection: Connection, targets: Sequence[tuple[RoomId, EventId]]
 ) -> dict[EventId, EditRow]:
-    """Return which edits of these events count (client-server API, "Validity of edits").
-
-    The newest is told by what its sender's server claims, then by the event id, so that it is the
-    same one in whatever order the edits came.
-    """
+    """Return the edit of each of these events that counts. Each event must be given once."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT DISTINCT ON (relation.target) relation.target, relation.event_id,
                relation.timestamp, edit.content,
                count(*) OVER (PARTITION BY relation.target) AS count
-        FROM unnest($1::text[], $2::text[]) AS given (room_id, event_id)
-        JOIN log AS target ON target.event_id = given.event_id AND target.room_id = given.room_id
-        JOIN relation ON relation.target = given.event_id AND relation.room_id = given.room_id
-        JOIN log AS edit ON edit.event_id = relation.event_id
-        WHERE relation.kind = 'edit' AND NOT relation.redacted AND target.redacted_by IS NULL
-              AND relation.sender = target.sender AND edit.type = target.type
-              AND target.line AND target.state_key IS NULL
+        {_EDITS}
         ORDER BY relation.target, relation.timestamp DESC, relation.event_id DESC
         """,
         [room_id for room_id, _ in targets],
         [event_id for _, event_id in targets],
     )
     return {row["target"]: EditRow(**dict(row)) for row in rows}
+
+
+async def edits(
+    connection: Connection, room_id: RoomId, target: EventId, limit: int
+) -> list[EditRow]:
+    """Return the newest edits of an event that count, oldest first."""
+    rows = await connection.fetch(
+        f"""
+        SELECT relation.target, relation.event_id, relation.timestamp, edit.content,
+               count(*) OVER () AS count
+        {_EDITS}
+        ORDER BY relation.timestamp DESC, relation.event_id DESC LIMIT $3
+        """,
+        [room_id],
+        [target],
+        limit,
+    )
+    return [EditRow(**dict(row)) for row in reversed(rows)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +188,10 @@ class ReactionRow:
 async def reactions(
     connection: Connection, targets: Sequence[tuple[RoomId, EventId]], most_people: int
 ) -> dict[EventId, list[ReactionRow]]:
-    """Return the reactions to these events, the first key first; each person counts once."""
+    """Return the reactions to these events, the first key first; each person counts once.
+
+    Each event must be given once.
+    """
     rows = await connection.fetch(
         """
         SELECT target, key, count(*) AS count,

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 
 from ..core.entry import Person, fallback_name
-from ..core.ids import EventId, Mxid, PortalKind, RoomId, TenantId
+from ..core.ids import EventId, Mxid, PortalKind, Position, RoomId, TenantId
 from .database import Connection
 
-UNREAD_CAP = 100
-"""Counting stops here: more is shown as "99+", and costs nothing more."""
+MOST_RECEIPTS = 1000
+"""As many receipts of a room are shown, the newest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRoom:
-    """A room in which somebody is, as their list shows it."""
+    """A room in which somebody is, as their list shows it.
+
+    Attributes:
+        since_key: Sort key at which the person came in.
+        direct_with: The other one of a direct chat.
+    """
 
     room_id: RoomId
     kind: PortalKind
@@ -26,10 +31,8 @@ class ListedRoom:
     topic: str
     avatar_url: str | None
     url: str | None
-    member_count: int
-    read_key: int | None
-    unread_count: int
-    power_levels: bytes | None
+    since_key: int
+    direct_with: Person | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,67 +55,83 @@ class RoomReceipt:
 
 
 async def rooms_of(
-    connection: Connection,
-    tenant: TenantId,
-    mxid: Mxid,
-    bot: Mxid,
-    room_id: RoomId | None = None,
+    connection: Connection, tenant: TenantId, mxid: Mxid, room_id: RoomId | None = None
 ) -> list[ListedRoom]:
     """Return the rooms of a tenant in which somebody is now, or the one asked for.
 
-    A direct chat has the name and the picture of the other one. The bot is not counted.
+    A direct chat has the name and the picture of the other one.
     """
     rows = await connection.fetch(
-        """
-        SELECT portal.room_id, portal.kind, portal.slug,
-               coalesce(other.name, wanted.name, portal.slug) AS name,
-               coalesce(wanted.topic, '') AS topic,
-               coalesce(other.avatar_url, wanted.avatar_url) AS avatar_url, wanted.url,
-               count_members.n AS member_count,
-               mark.sort_key AS read_key, unread.n AS unread_count, levels.content AS power_levels
+        f"""
+        SELECT mine.room_id, portal.kind, portal.slug,
+               coalesce(wanted.name, portal.slug) AS name, coalesce(wanted.topic, '') AS topic,
+               wanted.avatar_url, wanted.url, mine.since_key
         FROM room_member AS mine
         JOIN portal USING (room_id)
         LEFT JOIN directory_portal AS wanted
                ON wanted.tenant = portal.tenant AND wanted.kind = portal.kind
                   AND wanted.slug = portal.slug
-        LEFT JOIN read_mark AS mark ON mark.room_id = mine.room_id AND mark.mxid = mine.mxid
-        LEFT JOIN room_state AS levels
-               ON levels.room_id = mine.room_id AND levels.type = 'm.room.power_levels'
-                  AND levels.state_key = ''
-        LEFT JOIN LATERAL (
-            SELECT directory_user.name, directory_user.avatar_url
-            FROM directory_member AS pair
-            JOIN directory_user
-                 ON directory_user.tenant = pair.tenant AND directory_user.slug = pair.user_slug
-            WHERE portal.kind = 'direct' AND pair.tenant = portal.tenant AND pair.kind = 'direct'
-                  AND pair.slug = portal.slug
-                  AND pair.user_slug <> (SELECT slug FROM ghost WHERE ghost.mxid = $2)
-        ) AS other ON true
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS n FROM room_member AS someone
-            WHERE someone.room_id = mine.room_id AND someone.membership = 'join'
-                  AND someone.mxid <> $5 AND NOT someone.barred
-        ) AS count_members
-        CROSS JOIN LATERAL (
-            SELECT count(*) AS n FROM (
-                SELECT FROM log
-                WHERE log.room_id = mine.room_id AND log.counted AND log.sender <> mine.mxid
-                      AND log.sort_key > coalesce(mark.sort_key, 0)
-                      AND log.position >= mine.since
-                ORDER BY log.sort_key DESC LIMIT $4
-            ) AS newest
-        ) AS unread
         WHERE portal.tenant = $1 AND mine.mxid = $2 AND mine.membership = 'join'
-              AND NOT mine.barred
-              AND ($3::text IS NULL OR mine.room_id = $3)
+              AND NOT mine.barred {"" if room_id is None else "AND mine.room_id = $3"}
+        """,  # noqa: S608  (constants only)
+        *(tenant, mxid),
+        *(() if room_id is None else (room_id,)),
+    )
+    listed = [ListedRoom(**{**row, "kind": PortalKind(row["kind"])}) for row in rows]
+    directs = [room.slug for room in listed if room.kind is PortalKind.DIRECT]
+    others = await _others(connection, tenant, mxid, directs) if directs else {}
+    return [
+        _direct(room, others[room.slug])
+        if room.kind is PortalKind.DIRECT and room.slug in others
+        else room
+        for room in listed
+    ]
+
+
+def _direct(room: ListedRoom, other: Person) -> ListedRoom:
+    picture = other.avatar_url or room.avatar_url
+    return replace(room, name=other.name, avatar_url=picture, direct_with=other)
+
+
+async def _others(
+    connection: Connection, tenant: TenantId, mxid: Mxid, slugs: Sequence[str]
+) -> dict[str, Person]:
+    """Return the other one of each of somebody's direct chats."""
+    rows = await connection.fetch(
+        """
+        SELECT pair.slug, ghost.mxid, person.name, person.avatar_url, person.slug AS user_slug
+        FROM directory_member AS pair
+        JOIN directory_user AS person
+             ON person.tenant = pair.tenant AND person.slug = pair.user_slug
+        JOIN ghost ON ghost.tenant = pair.tenant AND ghost.slug = pair.user_slug
+        WHERE pair.tenant = $1 AND pair.kind = 'direct' AND pair.slug = ANY($2::text[])
+              AND ghost.mxid <> $3
         """,
         tenant,
+        slugs,
         mxid,
-        room_id,
-        UNREAD_CAP,
-        bot,
     )
-    return [ListedRoom(**{**dict(row), "kind": PortalKind(row["kind"])}) for row in rows]
+    return {row["slug"]: _person(row) for row in rows}
+
+
+async def newest_below(
+    connection: Connection, places: Sequence[tuple[RoomId, int]]
+) -> dict[RoomId, tuple[int, Position]]:
+    """Return the newest message of rooms up to a sort key of each: its sort key and position."""
+    rows = await connection.fetch(
+        """
+        SELECT given.room_id, newest.sort_key, newest.position
+        FROM unnest($1::text[], $2::bigint[]) AS given (room_id, highest)
+        CROSS JOIN LATERAL (
+            SELECT sort_key, position FROM log
+            WHERE log.room_id = given.room_id AND log.counted AND log.sort_key <= given.highest
+            ORDER BY sort_key DESC LIMIT 1
+        ) AS newest
+        """,
+        [room_id for room_id, _ in places],
+        [highest for _, highest in places],
+    )
+    return {row["room_id"]: (row["sort_key"], row["position"]) for row in rows}
 
 
 _PERSON = """
@@ -148,21 +167,24 @@ async def people(
 
 
 async def receipts(connection: Connection, tenant: TenantId, room_id: RoomId) -> list[RoomReceipt]:
-    """Return how far those who are in a room have read it."""
+    """Return how far those who are in a room are known to have read it, the furthest first."""
     rows = await connection.fetch(
         f"""
         SELECT someone.mxid, coalesce(directory_user.name, someone.name) AS name,
-               directory_user.avatar_url, ghost.slug AS user_slug, mark.event_id, mark.sort_key,
-               mark.timestamp
+               directory_user.avatar_url, ghost.slug AS user_slug,
+               mark.shown_event_id AS event_id, mark.shown_sort_key AS sort_key,
+               mark.shown_timestamp AS timestamp
         FROM read_mark AS mark
         JOIN portal USING (room_id)
         JOIN room_member AS someone
              ON someone.room_id = mark.room_id AND someone.mxid = mark.mxid {_PERSON}
         WHERE portal.tenant = $1 AND mark.room_id = $2 AND someone.membership = 'join'
-              AND NOT someone.barred
+              AND NOT someone.barred AND mark.shown_sort_key IS NOT NULL
+        ORDER BY mark.shown_sort_key DESC, someone.mxid LIMIT $3
         """,  # noqa: S608
         tenant,
         room_id,
+        MOST_RECEIPTS,
     )
     return [
         RoomReceipt(_person(row), row["event_id"], row["sort_key"], row["timestamp"])
@@ -172,18 +194,28 @@ async def receipts(connection: Connection, tenant: TenantId, room_id: RoomId) ->
 
 async def persons(connection: Connection, room_id: RoomId, mxids: list[Mxid]) -> dict[Mxid, Person]:
     """Return who these people of a room are; those who are not in it are left out."""
+    found = await inside(connection, [(room_id, mxid) for mxid in mxids])
+    return {mxid: person for (_, mxid), person in found.items()}
+
+
+async def inside(
+    connection: Connection, wanted: Sequence[tuple[RoomId, Mxid]]
+) -> dict[tuple[RoomId, Mxid], Person]:
+    """Return who these people are, where they are in these rooms."""
     rows = await connection.fetch(
         f"""
-        SELECT someone.mxid, coalesce(directory_user.name, someone.name) AS name,
+        SELECT someone.room_id, someone.mxid,
+               coalesce(directory_user.name, someone.name) AS name,
                directory_user.avatar_url, ghost.slug AS user_slug
-        FROM room_member AS someone {_PERSON}
-        WHERE someone.room_id = $1 AND someone.mxid = ANY($2::text[])
-              AND someone.membership = 'join' AND NOT someone.barred
+        FROM unnest($1::text[], $2::text[]) AS given (room_id, mxid)
+        JOIN room_member AS someone
+             ON someone.room_id = given.room_id AND someone.mxid = given.mxid {_PERSON}
+        WHERE someone.membership = 'join' AND NOT someone.barred
         """,  # noqa: S608
-        room_id,
-        mxids,
+        [room_id for room_id, _ in wanted],
+        [mxid for _, mxid in wanted],
     )
-    return {row["mxid"]: _person(row) for row in rows}
+    return {(row["room_id"], row["mxid"]): _person(row) for row in rows}
 
 
 def _person(row: asyncpg.Record) -> Person:

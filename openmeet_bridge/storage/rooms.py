@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.events import POWER_LEVELS
 from ..core.ids import Mxid, PortalKind, PortalRef, Position, RoomId, TenantId
 from ..core.naming import direct_pair
-from . import jobs
-from .database import Connection
+from . import jobs, visibility
+from .database import Connection, certain
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Member:
     name: str | None
     avatar_url: str | None
     since: Position
+    since_key: int
     sort_key: int
     barred: bool = False
     """Out by OpenMeet's word, whatever the homeserver knows yet."""
@@ -71,6 +73,7 @@ async def bind(connection: Connection, room_id: RoomId, ref: PortalRef) -> bool:
     )
     bound = bool(done == "INSERT 0 1")
     if bound:
+        await visibility.note(connection, [room_id])
         await _directs_changed(connection, ref)
     return bound
 
@@ -231,6 +234,23 @@ async def is_joined(connection: Connection, tenant: TenantId, room_id: RoomId, m
     )
 
 
+async def our_people(
+    connection: Connection, room_ids: Sequence[RoomId]
+) -> dict[RoomId, list[Mxid]]:
+    """Return which of OpenMeet's users are in these rooms now."""
+    rows = await connection.fetch(
+        """
+        SELECT room_id, mxid FROM room_member JOIN ghost USING (mxid)
+        WHERE room_id = ANY($1::text[]) AND membership = 'join' AND NOT barred
+        """,
+        room_ids,
+    )
+    found: dict[RoomId, list[Mxid]] = {}
+    for row in rows:
+        found.setdefault(row["room_id"], []).append(row["mxid"])
+    return found
+
+
 async def joined_rooms(
     connection: Connection, tenant: TenantId, mxid: Mxid
 ) -> dict[RoomId, Position]:
@@ -255,13 +275,14 @@ async def save_members(connection: Connection, rows: Sequence[Member]) -> None:
     rows = sorted(rows, key=lambda row: (row.room_id, row.mxid))
     await connection.execute(
         """
-        INSERT INTO room_member (room_id, mxid, membership, name, avatar_url, since, sort_key)
+        INSERT INTO room_member (room_id, mxid, membership, name, avatar_url, since, since_key,
+                                 sort_key)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],
-                             $6::bigint[], $7::bigint[])
+                             $6::bigint[], $7::bigint[], $8::bigint[])
         ON CONFLICT (room_id, mxid) DO UPDATE SET
             membership = excluded.membership, name = excluded.name,
             avatar_url = excluded.avatar_url, since = excluded.since,
-            sort_key = excluded.sort_key,
+            since_key = excluded.since_key, sort_key = excluded.sort_key,
             barred = room_member.barred AND excluded.membership = 'join'
                      AND excluded.since = room_member.since
         """,
@@ -271,6 +292,7 @@ async def save_members(connection: Connection, rows: Sequence[Member]) -> None:
         [row.name for row in rows],
         [row.avatar_url for row in rows],
         [row.since for row in rows],
+        [row.since_key for row in rows],
         [row.sort_key for row in rows],
     )
 
@@ -306,6 +328,50 @@ async def state(
         state_key,
     )
     return content
+
+
+async def power(connection: Connection, room_id: RoomId) -> tuple[bytes | None, Mxid, bytes]:
+    """Return what says who has which power in a room.
+
+    Returns:
+        The content of its power levels, who made the room, and the content of its first event.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT levels.content AS levels, made.sender, made.content FROM (SELECT $1::text) AS given
+        LEFT JOIN room_state AS levels ON levels.room_id = $1 AND levels.state_key = ''
+                                      AND levels.type = 'm.room.power_levels'
+        LEFT JOIN room_state AS made ON made.room_id = $1 AND made.state_key = ''
+                                    AND made.type = 'm.room.create'
+        """,
+        room_id,
+    )
+    found = certain(row, "one row is given")
+    return found["levels"], Mxid(found["sender"] or ""), found["content"] or b"{}"
+
+
+async def powers(
+    connection: Connection, room_ids: Sequence[RoomId]
+) -> dict[RoomId, tuple[bytes | None, Mxid, bytes]]:
+    """Return the same of many rooms, as far as anything is known."""
+    rows = await connection.fetch(
+        """
+        SELECT room_id, type, sender, content FROM room_state
+        WHERE room_id = ANY($1::text[]) AND state_key = ''
+              AND type IN ('m.room.create', 'm.room.power_levels')
+        ORDER BY room_id
+        """,
+        room_ids,
+    )
+    found: dict[RoomId, tuple[bytes | None, Mxid, bytes]] = {}
+    for row in rows:
+        levels, creator, first = found.get(row["room_id"], (None, Mxid(""), b"{}"))
+        if row["type"] == POWER_LEVELS:
+            levels = row["content"]
+        else:
+            creator, first = row["sender"], row["content"]
+        found[row["room_id"]] = levels, creator, first
+    return found
 
 
 async def rebuild_state(

@@ -28,14 +28,25 @@ async def drop(connection: Connection, bot: Mxid, older_than: float, limit: int)
                       WHERE bot.room_id = log.room_id AND bot.mxid = $1
                   )
             ORDER BY position LIMIT $3
-        ) RETURNING room_id
+        ) RETURNING room_id, event_id
         """,
         bot,
         older_than,
         limit,
     )
     rooms = list({row["room_id"] for row in rows})
-    for table in ("room_state", "room_member", "read_mark", "pending_redaction"):
+    await connection.execute(
+        "DELETE FROM relation WHERE event_id = ANY($1::text[])", [row["event_id"] for row in rows]
+    )
+    for table in (
+        "room_state",
+        "room_member",
+        "read_mark",
+        "pending_redaction",
+        "mention",
+        "room_summary",
+        "unread_flag",
+    ):
         await connection.execute(
             f"""
             DELETE FROM {table} WHERE room_id = ANY($1::text[])

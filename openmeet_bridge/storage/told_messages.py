@@ -38,6 +38,7 @@ class Message:
     url: str | None
     room_id: RoomId
     event_id: EventId
+    type: str
     sender: Mxid
     sender_slug: UserSlug | None
     sender_name: str
@@ -126,7 +127,7 @@ async def message(connection: Connection, tenant: TenantId, event_id: EventId) -
         """
         SELECT log.tenant, portal.kind, portal.slug,
                coalesce(directory_portal.name, portal.slug) AS portal_name, directory_portal.url,
-               log.room_id, log.event_id, log.sender, ghost.slug AS sender_slug,
+               log.room_id, log.event_id, log.type, log.sender, ghost.slug AS sender_slug,
                coalesce(directory_user.name, room_member.name) AS sender_name,
                log.timestamp, log.content
         FROM log
@@ -149,16 +150,27 @@ async def message(connection: Connection, tenant: TenantId, event_id: EventId) -
     return Message(**{**row, "sender_name": row["sender_name"] or fallback_name(row["sender"])})
 
 
-async def listeners(
-    connection: Connection, said: Message, limit: int
-) -> list[tuple[UserSlug, Mxid]]:
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One of OpenMeet's members of a room. ``mentioned``: a message means to reach them."""
+
+    slug: UserSlug
+    mxid: Mxid
+    mentioned: bool
+
+
+async def listeners(connection: Connection, said: Message, limit: int) -> list[Listener]:
     """Return OpenMeet's members of a message's room, but for the sender and who blocks the sender.
 
     At most ``limit``, by slug.
     """
     rows = await connection.fetch(
         """
-        SELECT ghost.slug, ghost.mxid FROM room_member AS member
+        SELECT ghost.slug, ghost.mxid, EXISTS (
+                   SELECT FROM mention
+                   WHERE mention.event_id = $6 AND mention.mxid IN (ghost.mxid, '')
+               ) AS mentioned
+        FROM room_member AS member
         JOIN ghost ON ghost.mxid = member.mxid AND ghost.tenant = $1
         JOIN directory_user AS person
              ON person.tenant = ghost.tenant AND person.slug = ghost.slug AND person.active
@@ -175,5 +187,6 @@ async def listeners(
         said.sender,
         said.sender_slug,
         limit,
+        said.event_id,
     )
-    return [(row["slug"], row["mxid"]) for row in rows]
+    return [Listener(**dict(row)) for row in rows]

@@ -7,9 +7,11 @@ from typing import Protocol
 
 import msgspec
 
+from ..core.actions import Action
 from ..core.cursor import Cursor
 from ..core.entry import Entry, LogEntry, Person, Receipt
-from ..core.ids import Position, RoomId
+from ..core.ids import EventId, Position, RoomId
+from ..core.presence import State
 from .reasons import CloseReason
 
 _encoder = msgspec.json.Encoder()
@@ -112,11 +114,28 @@ class _Typing(msgspec.Struct):
     users: Sequence[Person]
 
 
-class _SendFailed(msgspec.Struct):
+class _Presence(msgspec.Struct):
+    user: Person
+    state: State
+    last_seen: int | None
+
+
+class _Unread(msgspec.Struct):
     room_id: RoomId
-    client_txn_id: str
+    read_order: str
+    unread_count: int
+    mention_count: int
+    marked_unread: bool
+
+
+class _SendFailed(msgspec.Struct, omit_defaults=True):
+    room_id: RoomId
     errcode: str
     error: str
+    action: Action = Action.SEND
+    client_txn_id: str | None = None
+    event_id: EventId | None = None
+    key: str | None = None
 
 
 class _Reset(msgspec.Struct):
@@ -138,6 +157,8 @@ FRAME_TYPES: dict[str, type] = {
     "room.removed": _RoomRemoved,
     "typing": _Typing,
     "receipt": Receipt,
+    "unread": _Unread,
+    "presence": _Presence,
     "send.failed": _SendFailed,
     "reset": _Reset,
     "bye": _Bye,
@@ -172,14 +193,46 @@ def typing(room_id: RoomId, users: Sequence[Person]) -> Frame:
     return _frame("typing", _Typing(room_id, users))
 
 
+def presence(user: Person, state: State, last_seen: int | None) -> Frame:
+    """Whether somebody is there, and when they last were (milliseconds), where that is known."""
+    return _frame("presence", _Presence(user, state, last_seen))
+
+
 def receipt(mark: Receipt) -> Frame:
     """Somebody has read a room up to an event."""
     return _frame("receipt", mark)
 
 
-def send_failed(room_id: RoomId, client_txn_id: str, errcode: str, error: str) -> Frame:
-    """A message that was accepted could not be sent."""
-    return _frame("send.failed", _SendFailed(room_id, client_txn_id, errcode, error))
+def unread(
+    room_id: RoomId, read_order: str, unread_count: int, mention_count: int, *, marked: bool
+) -> Frame:
+    """What is unread of a room for the reader, who has changed it."""
+    return _frame("unread", _Unread(room_id, read_order, unread_count, mention_count, marked))
+
+
+def send_failed(
+    room_id: RoomId,
+    client_txn_id: str | None,
+    errcode: str,
+    error: str,
+    *,
+    action: Action = Action.SEND,
+    event_id: EventId | None = None,
+    key: str | None = None,
+) -> Frame:
+    """A message or a change that was accepted could not be sent.
+
+    Args:
+        room_id: Where to.
+        client_txn_id: The client's own id of a message or an edit.
+        errcode: Why.
+        error: Why, for people.
+        action: What it was.
+        event_id: The entry that it was about.
+        key: Of a reaction: what it says.
+    """
+    failed = _SendFailed(room_id, errcode, error, action, client_txn_id, event_id, key)
+    return _frame("send.failed", failed)
 
 
 def room_frames(logged: LogEntry, cursor: Cursor) -> Iterator[Frame]:

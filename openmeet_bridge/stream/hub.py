@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ..core.entry import LogEntry
-from ..core.ids import Mxid, Position, RoomId
+from ..core.ids import Mxid, Position, RoomId, TenantId
 from ..telemetry import FRAMES, STREAMS, STREAMS_CLOSED
 from .frames import HEARTBEAT, Frame, bye, cursor_at, own_frame, room_frames, room_removed
 from .reasons import CloseReason
@@ -32,7 +32,17 @@ class Hub:
         buffer_bytes: How far a reader may fall behind before it is cut off.
         parked_frames: How many frames may wait for one reader's replay to end.
         heartbeat: Seconds between two heartbeats of a stream.
+
+    Attributes:
+        moved: Called with a user who has one stream more, or one less.
+        dispatched: Called with each piece of the log, after it was delivered.
+        greeting: Called with a stream's rooms when it becomes live, for what is true in them now
+            and is not in the log.
     """
+
+    moved: Callable[[Mxid], None]
+    dispatched: Callable[[Sequence[LogEntry]], None]
+    greeting: Callable[[Collection[RoomId]], Sequence[Frame]]
 
     def __init__(
         self,
@@ -55,6 +65,9 @@ class Hub:
         self._entered = 0
         self._count = 0
         self.closing = False
+        self.moved = lambda _: None
+        self.dispatched = lambda _: None
+        self.greeting = lambda _: ()
 
     @property
     def count(self) -> int:
@@ -65,6 +78,10 @@ class Hub:
         """Return how many streams a user has open."""
         return len(self._users.get(mxid, ()))
 
+    def tenant_of(self, mxid: Mxid) -> TenantId | None:
+        """Return the tenant of a user who has streams open."""
+        return next((one.tenant for one in self._users.get(mxid, ())), None)
+
     def users(self) -> list[Mxid]:
         """Return who has streams open."""
         return list(self._users)
@@ -72,6 +89,14 @@ class Hub:
     def has_readers(self, room_id: RoomId) -> bool:
         """Whether anybody here follows a room."""
         return room_id in self._rooms
+
+    def readers(self, room_id: RoomId) -> int:
+        """Return how many streams follow a room."""
+        return len(self._rooms.get(room_id, ()))
+
+    def people(self, room_id: RoomId) -> set[Mxid]:
+        """Return whose streams follow a room."""
+        return {one.mxid for one in self._rooms.get(room_id, ())}
 
     # Coming and going
 
@@ -84,6 +109,7 @@ class Hub:
         self._count += 1
         self._slots[subscriber.slot].add(subscriber)
         STREAMS.labels(subscriber.wire.name).inc()
+        self.moved(subscriber.mxid)
 
     def attach(
         self, subscriber: Subscriber, rooms: Iterable[RoomId], known_at: Position
@@ -110,7 +136,8 @@ class Hub:
         if subscriber.phase is not Phase.REPLAYING:
             return
         parked, subscriber.parked = subscriber.parked, []
-        subscriber.write([frame for _, frame in parked])
+        greeting = self.greeting(subscriber.rooms)
+        subscriber.write([*(frame for _, frame in parked), *greeting])
         subscriber.phase = Phase.LIVE
 
     def leave(self, subscriber: Subscriber) -> None:
@@ -129,6 +156,7 @@ class Hub:
         self._count -= 1
         STREAMS.labels(subscriber.wire.name).dec()
         subscriber.closed.set()
+        self.moved(subscriber.mxid)
 
     def close(self, subscriber: Subscriber, reason: CloseReason) -> None:
         """End a stream and tell its reader why."""
@@ -184,6 +212,7 @@ class Hub:
         self.position = position
         self._flush(outgoing)
         self._wake_reached()
+        self.dispatched(batch)
 
     def to_room(self, room_id: RoomId, frame: Frame) -> None:
         """Deliver a frame that is not in the log (typing, receipts) to those in a room."""
@@ -191,6 +220,30 @@ class Hub:
         for subscriber in self._rooms.get(room_id, ()):
             self._offer(subscriber, None, frame, outgoing)
         self._flush(outgoing)
+
+    def to_rooms(
+        self, tenant: TenantId, room_ids: Iterable[RoomId], frame: Frame, but: Iterable[RoomId] = ()
+    ) -> int:
+        """Deliver a frame that is not in the log once to each stream of several rooms.
+
+        Args:
+            tenant: Whose streams: a room that another tenant got by mistake makes no leak.
+            room_ids: Their rooms.
+            frame: The frame.
+            but: Who follows one of these is left out.
+
+        Returns:
+            How many streams got it.
+        """
+        empty: set[Subscriber] = set()
+        concerned = set[Subscriber]().union(*(self._rooms.get(one, empty) for one in room_ids))
+        concerned.difference_update(*(self._rooms.get(one, empty) for one in but))
+        outgoing: Outgoing = defaultdict(list)
+        for subscriber in concerned:
+            if subscriber.tenant == tenant:
+                self._offer(subscriber, None, frame, outgoing)
+        self._flush(outgoing)
+        return len(outgoing)
 
     def to_user(self, mxid: Mxid, frame: Frame) -> None:
         """Deliver a frame that is not in the log to one user's streams."""
@@ -222,7 +275,7 @@ class Hub:
         if room:
             frames = list(room_frames(logged, cursor))
             live = Phase.LIVE
-            for subscriber in room:
+            for subscriber in room if logged.readers is None else _among(room, logged.readers):
                 # The one loop that runs for every reader of every entry: the usual case comes
                 # first and calls nothing.
                 if subscriber.phase is live:
@@ -307,3 +360,7 @@ class Hub:
                 self._reached.append((position, reached))
             elif not reached.done():
                 reached.set_result(None)
+
+
+def _among(room: Iterable[Subscriber], readers: frozenset[Mxid]) -> list[Subscriber]:
+    return [subscriber for subscriber in room if subscriber.mxid in readers]

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Locator, Page, expect
 
+from .accessibility import findings
 from .cable import cable
 from .chat_page import banner, composer, last_message, room_link, say, texts
 from .matrix_friend import MatrixFriend
@@ -99,16 +99,6 @@ def test_on_a_phone(real: Stage) -> None:
     expect(composer(ann)).to_be_visible()
     ann.go_back()
     expect(ann.get_by_role("navigation", name="Rooms")).to_be_visible()
-
-
-def findings(page: Page) -> list[str]:
-    """What axe-core finds that keeps people out."""
-    found: list[dict[str, Any]] = Axe().run(page).response["violations"]
-    return [
-        f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes']]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -28,8 +29,19 @@ from openmeet_bridge.core.ids import (
 from openmeet_bridge.core.naming import direct_slug
 from openmeet_bridge.core.rules import Rules
 from openmeet_bridge.matrix.errors import HomeserverUnavailable, RateLimited, Refused
-from openmeet_bridge.storage import ghosts, jobs, outbox, pictures, quarantine, read_marks
+from openmeet_bridge.storage import (
+    ghosts,
+    jobs,
+    outbox,
+    pictures,
+    preferences,
+    presence,
+    quarantine,
+    read_marks,
+)
 from openmeet_bridge.storage.database import Database
+from openmeet_bridge.storage.preferences import Preferences
+from openmeet_bridge.storage.presence import Seen
 from openmeet_bridge.storage.read_marks import ReadMark
 
 from ..support.ghost_matrix import GhostMatrix
@@ -129,12 +141,18 @@ async def people(world: World) -> None:
         await quarantine.put(connection, "1", [(raw, "odd"), (b"of somebody else", "odd")])
     (said, *_) = await world.said("hello", "again")
     await world.said("to you", room_id=PAIR_ROOM)
-    await world.house._push(ROOM, "m.reaction", ann, [{"m.relates_to": {"key": SECRET}}], None)
+    liked = {"rel_type": "m.annotation", "event_id": said, "key": SECRET}
+    await world.house.sends(ann, {"m.relates_to": liked}, kind="m.reaction")
+    edited = {"rel_type": "m.replace", "event_id": said}
+    new = {"msgtype": "m.text", "body": SECRET}
+    await world.house.sends(ann, {**new, "m.new_content": new, "m.relates_to": edited})
     file = {"msgtype": "m.image", "body": SECRET, "url": "mxc://test/photo"}
     await world.house._push(ROOM, "m.room.message", ann, [file], None)
     await world.house.says(ben, 2)
     async with world.database.transaction() as connection:
         await read_marks.raise_marks(connection, [ReadMark(ROOM, ann, said, 5)])
+        await presence.save(connection, [Seen(ann, "offline", datetime(2026, 5, 1, tzinfo=UTC))])
+        await preferences.put(connection, LAKE, ANN, Preferences(receipts=False))
     world.matrix.rooms[ann] = {"!hidden"}
 
 
@@ -189,7 +207,7 @@ async def test_the_report_says_what_was_done_and_what_stays(world: World) -> Non
     assert (report.state, report.mxid, report.error) == ("done", ghost("ann"), None)
     assert report.finished_at is not None
     assert report.erased == {
-        "messages": 4,
+        "messages": 5,
         "reactions": 1,
         "memberships": 3,
         "names of direct chats": 1,
@@ -197,7 +215,8 @@ async def test_the_report_says_what_was_done_and_what_stays(world: World) -> Non
         "profile": 1,
         "account": 1,
         "names in rooms": 2,
-        "read marks": 1,
+        "read marks": 2,
+        "edits and reactions": 2,
         "messages in the outbox": 1,
         "events in quarantine": 1,
         "jobs": 1,
@@ -227,7 +246,7 @@ async def test_what_was_begun_goes_on_after_every_failure(
     assert failed >= len(calls)
     assert SECRET not in await everything(world)
     report = await world.erasures.report(LAKE, ANN)
-    assert report.erased["messages"] == 4
+    assert report.erased["messages"] == 5
 
 
 async def test_a_long_erasure_takes_turns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +269,7 @@ async def test_what_the_bot_may_not_redact_the_person_does(world: World) -> None
     world.matrix.always["redact", NAMING.bot] = Refused(403, "M_FORBIDDEN", "not in the room")
     await world.erasures.request(LAKE, ANN)
     await world.run()
-    assert (await world.erasures.report(LAKE, ANN)).erased["messages"] == 4
+    assert (await world.erasures.report(LAKE, ANN)).erased["messages"] == 5
 
 
 async def test_what_nobody_may_redact_is_reported_and_gone_with_us(world: World) -> None:
@@ -260,8 +279,8 @@ async def test_what_nobody_may_redact_is_reported_and_gone_with_us(world: World)
     left = await everything(world)
     assert SECRET not in left
     report = await world.erasures.report(LAKE, ANN)
-    assert report.erased["entries of our log alone"] == 8
-    assert any("M_NOT_FOUND" in one.why and one.count == 9 for one in report.left)
+    assert report.erased["entries of our log alone"] == 9
+    assert any("M_NOT_FOUND" in one.why and one.count == 10 for one in report.left)
 
 
 async def test_a_picture_that_others_have_too_stays(world: World) -> None:
@@ -316,10 +335,12 @@ async def test_everything_that_is_known_is_exported(world: World) -> None:
         "profile": 1,
         "matrix_user": 1,
         "membership_on_openmeet": 2,
+        "preferences": 1,
         "job": 1,
         "room": 2,
-        "read_up_to": 1,
-        "event": 9,
+        "presence": 1,
+        "read_up_to": 2,
+        "event": 10,
         "sent_message": 1,
     }
     assert found[0]["name"] == "Ann Secret"

@@ -113,6 +113,16 @@ async def test_ghosts(stage: Stage) -> None:
     assert (await stage.homeserver.whoami(ghost, DEVICE)).device_id == DEVICE
 
 
+async def test_presence_is_told_and_asked_for(stage: Stage) -> None:
+    ghost = await stage.ghost()
+    room_id = await stage.room(invite=[ghost])
+    await stage.homeserver.join(room_id, ghost)
+    for presence in ("online", "unavailable"):
+        await stage.homeserver.set_presence(ghost, presence)
+        answer = await stage.homeserver.get_presence(ghost, stage.bot)
+        assert answer.presence == presence
+
+
 async def test_profiles_and_account_data(stage: Stage) -> None:
     ghost = await stage.ghost()
     await stage.homeserver.set_displayname(ghost, "Ada Lovelace")
@@ -266,6 +276,42 @@ async def test_a_send_repeated_is_one_message(stage: Stage) -> None:
     await server.redact(room_id, first, secrets.token_hex(8), stage.bot)
 
 
+async def test_what_changes_a_message(stage: Stage) -> None:
+    room_id, ghost, other = await stage.room(), await stage.ghost(), await stage.ghost()
+    server = stage.homeserver
+    for one in (ghost, other):
+        await server.create_device(one, DEVICE, "OpenMeet")
+        await server.invite(room_id, one, stage.bot)
+        await server.join(room_id, one)
+
+    async def send(kind: str, content: Any, by: str = ghost) -> str:
+        return await server.send_event(room_id, kind, secrets.token_hex(8), content, by, DEVICE)
+
+    async def redact(event_id: str, by: str, txn_id: str = "", content: Any = b"{}") -> str:
+        txn_id = txn_id or secrets.token_hex(8)
+        return await server.redact(room_id, event_id, txn_id, by, DEVICE, content)
+
+    said = await send("m.room.message", {"msgtype": "m.text", "body": "once"})
+    relation = {"rel_type": "m.annotation", "event_id": said, "key": "👍"}
+    reaction = await send("m.reaction", {"m.relates_to": relation})
+    with pytest.raises(Refused, match="M_DUPLICATE_ANNOTATION"):
+        await send("m.reaction", {"m.relates_to": relation})
+    await send("m.reaction", {"m.relates_to": relation}, other)
+    txn = secrets.token_hex(8)
+    taken_back = await redact(reaction, ghost, txn)
+    assert await redact(reaction, ghost, txn) == taken_back
+    assert await send("m.reaction", {"m.relates_to": relation}) != reaction
+    with pytest.raises(Refused, match=r"M_FORBIDDEN.*permission to redact"):
+        await redact(said, other)
+    with pytest.raises(Refused, match="M_NOT_FOUND"):
+        await redact("$unknown", ghost)
+    # What a redaction holds besides the reason comes back: so its echo is known.
+    done = await redact(said, ghost, content={"reason": "oops", "org.example": "1"})
+    page = await server.messages(room_id, stage.bot, "b")
+    (event,) = [one for one in map(msgspec.json.decode, page.chunk) if one["event_id"] == done]
+    assert event["content"] == {"reason": "oops", "org.example": "1", "redacts": said}
+
+
 async def test_history(stage: Stage) -> None:
     room_id = await stage.room()
     start = await stage.homeserver.sync(stage.bot)
@@ -289,6 +335,40 @@ async def test_history(stage: Stage) -> None:
         if not page.chunk or at is None:
             break
     assert seen > 8
+
+
+async def test_what_is_older_than_an_event(stage: Stage) -> None:
+    room_id, server = await stage.room(), stage.homeserver
+    for number in range(6):
+        content = {"msgtype": "m.text", "body": str(number)}
+        said = await server.send_event(
+            room_id, "m.room.message", secrets.token_hex(8), content, stage.bot
+        )
+        if number == 2:
+            await stage.state(
+                room_id, "m.room.history_visibility", {"history_visibility": "joined"}
+            )
+        if number == 4:
+            event_id = said
+    await stage.state(room_id, "m.room.history_visibility", {"history_visibility": "invited"})
+    found = await server.context(room_id, event_id, stage.bot)
+    held = [one for one in map(msgspec.json.decode, found.state) if "history" in one["type"]]
+    assert [one["content"]["history_visibility"] for one in held] == ["joined"]
+    page = await server.messages(room_id, stage.bot, "b", found.start, limit=1000)
+    assert _bodies(page.chunk) == ["3", "2", "1", "0"]
+    events = [msgspec.json.decode(raw) for raw in page.chunk]
+    assert events[-1]["type"] == "m.room.create"
+    changes = [one["unsigned"] for one in events if "history" in one["type"]]
+    assert changes[0]["prev_content"] == {"history_visibility": "shared"}
+    assert "replaces_state" not in changes[-1]
+    at = page.end
+    if at is not None:
+        page = await server.messages(room_id, stage.bot, "b", at)
+        assert (page.chunk, page.end) == ([], None)
+    with pytest.raises(Refused, match="404"):
+        await server.context(room_id, "$never", stage.bot)
+    with pytest.raises(Refused, match="400"):
+        await server.messages(room_id, stage.bot, "b", "a token of another life")
 
 
 def _bodies(events: list[msgspec.Raw]) -> list[str]:

@@ -24,7 +24,7 @@ from openmeet_bridge.core.ids import (
     UserSlug,
 )
 from openmeet_bridge.core.naming import Naming
-from openmeet_bridge.storage import event_log, lines, outbox, quarantine, room_list, rooms
+from openmeet_bridge.storage import event_log, lines, outbox, quarantine, rooms, unread
 from openmeet_bridge.storage.database import Database
 
 NAMING = Naming("test")
@@ -309,7 +309,8 @@ async def test_unread_counts_messages_of_others_once(world: World) -> None:
     )
     await world.push(event("m.room.redaction", {"redacts": "$2"}, sender=BEN))
     async with world.database.connection() as connection:
-        (room,) = await room_list.rooms_of(connection, TENANT, ANN, NAMING.bot)
+        since = await unread.rooms_since(connection, TENANT, ANN)
+        (room,) = (await unread.of(connection, ANN, since)).values()
     assert room.unread_count == 1
 
 
@@ -318,7 +319,8 @@ async def test_who_answers_has_read_what_stands_above(world: World) -> None:
     await world.push(message("$2", sender=ANN, **{CLIENT_TXN_KEY: "m1"}))
     await world.push(message("$3", sender=BEN))
     async with world.database.connection() as connection:
-        (room,) = await room_list.rooms_of(connection, TENANT, ANN, NAMING.bot)
+        since = await unread.rooms_since(connection, TENANT, ANN)
+        (room,) = (await unread.of(connection, ANN, since)).values()
     assert room.unread_count == 1
 
 

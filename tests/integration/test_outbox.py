@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from openmeet_bridge.core.actions import Action
 from openmeet_bridge.core.ids import ClientTxnId, EventId, RoomId, TenantId, UserSlug
 from openmeet_bridge.storage import outbox
 from openmeet_bridge.storage.database import Database
@@ -29,6 +31,7 @@ class Outbox:
         slug: str = "ann",
         tenant: TenantId = LAKE,
         content: bytes = b"{}",
+        **more: Any,
     ) -> tuple[Message, bool]:
         async with self.database.transaction() as connection:
             return await outbox.put(
@@ -39,6 +42,7 @@ class Outbox:
                 room_id,
                 ghost(slug, tenant),
                 content,
+                **more,
             )
 
     async def get(self, message: Message) -> Message:
@@ -165,3 +169,60 @@ async def test_sends_whose_echo_is_overdue(database_url: str) -> None:
             assert await outbox.sent_without_echo(connection, -1, 0) == []
             await connection.execute("UPDATE outbox SET sent_at = now() - interval '2 hours'")
             assert await outbox.sent_without_echo(connection, -1, 10) == []
+
+
+async def test_what_nobody_has_tried_to_send_can_be_withdrawn(box: Outbox) -> None:
+    tried, waiting, sent = [(await box.put(name))[0] for name in ("1", "2", "3")]
+    async with box.database.connection() as connection:
+        assert await outbox.note_attempt(connection, tried.id)
+        await outbox.mark_sent(connection, sent.id, EVENT)
+        ids = [tried.id, waiting.id, sent.id]
+        assert await outbox.withdraw(connection, ids) == [waiting.id]
+        assert await outbox.withdraw(connection, ids) == []
+        # Whoever is about to send it is told not to.
+        assert not await outbox.note_attempt(connection, waiting.id)
+        await outbox.mark_failed(connection, waiting.id, "M_FORBIDDEN", "No.")
+    assert (await box.get(waiting)).errcode == outbox.WITHDRAWN
+    assert [(await box.get(one)).state for one in (tried, sent)] == ["pending", "sent"]
+
+
+@pytest.mark.parametrize(("action", "about"), [(Action.SEND, EVENT), (Action.EDIT, None)])
+async def test_a_redaction_finds_its_target_once_that_is_sent(
+    box: Outbox, action: Action, about: EventId | None
+) -> None:
+    message, _ = await box.put("1", action=action)
+    gone, _ = await box.put("2")
+    redactions = [
+        (await box.put(f"/{one.id}", action=Action.DELETE, target_row=one.id))[0]
+        for one in (message, gone)
+    ]
+    async with box.database.connection() as connection:
+        assert await outbox.aim(connection, redactions[0].id) is None
+        await outbox.mark_sent(connection, message.id, EVENT)
+        await outbox.mark_failed(connection, gone.id, "M_FORBIDDEN", "No.")
+        assert await outbox.aim(connection, redactions[0].id) == EVENT
+        assert await outbox.aim(connection, redactions[1].id) is None
+    aimed = await box.get(redactions[0])
+    assert (aimed.target, aimed.about, aimed.own_id) == (EVENT, about, None)
+
+
+async def test_what_was_settled_long_ago_is_forgotten(box: Outbox) -> None:
+    names = ("sent", "failed", "wanted", "pending", "new")
+    rows = {name: (await box.put(name))[0] for name in names}
+    await box.put("/", action=Action.DELETE, target_row=rows["wanted"].id)
+    async with box.database.connection() as connection:
+        for name in ("sent", "wanted", "new"):
+            await outbox.mark_sent(connection, rows[name].id, EVENT)
+        await outbox.mark_failed(connection, rows["failed"].id, "M_FORBIDDEN", "No.")
+        await connection.execute(
+            """
+            UPDATE outbox SET created_at = now() - interval '9 days',
+                              sent_at = sent_at - interval '9 days',
+                              failed_at = failed_at - interval '9 days'
+            WHERE client_txn_id <> 'new'
+            """
+        )
+        assert await outbox.forget(connection, 8 * 86_400, 1) == 1
+        assert await outbox.forget(connection, 8 * 86_400, 10) == 1
+        left = await connection.fetch("SELECT client_txn_id FROM outbox ORDER BY id")
+    assert [row["client_txn_id"] for row in left] == ["wanted", "pending", "new", "/"]

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from openmeet_bridge.bridge.room_lists import ListedWithLast, RoomLists
+from openmeet_bridge.core.entry import Person
 from openmeet_bridge.core.ids import Mxid, PortalKind, RoomId, TenantId, UserSlug
 from openmeet_bridge.storage import directory, read_marks, room_list
 from openmeet_bridge.storage.read_marks import ReadMark
-from openmeet_bridge.storage.room_list import ListedRoom
+from openmeet_bridge.storage.room_summaries import RECENT
 
 from ..support.house import LAKE, NAMING, ROOM, SEA, House, ghost, house_at
 
@@ -25,23 +27,25 @@ async def house(database_url: str) -> AsyncIterator[House]:
         yield made
 
 
-async def listed(house: House, mxid: Mxid, tenant: TenantId = LAKE) -> list[ListedRoom]:
-    async with house.database.connection() as connection:
-        return await room_list.rooms_of(connection, tenant, mxid, NAMING.bot)
+async def listed(house: House, mxid: Mxid, tenant: TenantId = LAKE) -> list[ListedWithLast]:
+    found, _ = await RoomLists(house.database, NAMING).rooms(tenant, mxid)
+    return found
 
 
 async def unread(house: House, mxid: Mxid = ANN) -> int:
     (room,) = await listed(house, mxid)
-    return room.unread_count
+    return room.unread.unread_count
 
 
 async def test_a_group(house: House) -> None:
     await house.room(ANN, BEN, GUEST)
-    (room,) = await listed(house, ANN)
+    (found,) = await listed(house, ANN)
+    room = found.room
     assert (room.room_id, room.kind, room.slug) == (ROOM, PortalKind.GROUP, "hikers")
     assert (room.name, room.topic, room.avatar_url) == ("Hikers", "Up!", None)
-    assert room.member_count == 3  # the bot is in it too
-    assert (room.read_key, room.unread_count) == (None, 0)
+    assert found.unread.member_count == 3  # the bot is in it too
+    assert (found.unread.read_key, found.unread.unread_count) == (room.since_key, 0)
+    assert (found.last, room.direct_with) == (None, None)
 
 
 async def test_a_direct_chat_looks_like_the_other_one(house: House) -> None:
@@ -55,12 +59,13 @@ async def test_a_direct_chat_looks_like_the_other_one(house: House) -> None:
             )
     (seen_by_ann,) = await listed(house, ANN)
     (seen_by_ben,) = await listed(house, BEN)
-    assert (seen_by_ann.name, seen_by_ann.avatar_url) == ("Ben", "https://a/ben.png")
-    assert (seen_by_ben.name, seen_by_ben.avatar_url) == ("Ann", "https://a/ann.png")
+    assert (seen_by_ann.room.name, seen_by_ann.room.avatar_url) == ("Ben", "https://a/ben.png")
+    assert (seen_by_ben.room.name, seen_by_ben.room.avatar_url) == ("Ann", "https://a/ann.png")
+    assert seen_by_ann.room.direct_with == Person(BEN, "Ben", "https://a/ben.png", UserSlug("ben"))
     async with house.database.transaction() as connection:
         await directory.delete_user(connection, LAKE, UserSlug("ben"))
     (seen_by_ann,) = await listed(house, ANN)
-    assert seen_by_ann.name == "Hikers"
+    assert (seen_by_ann.room.name, seen_by_ann.room.direct_with) == ("Hikers", None)
 
 
 async def test_unread_stops_at_a_hundred(house: House) -> None:
@@ -68,7 +73,7 @@ async def test_unread_stops_at_a_hundred(house: House) -> None:
     await house.says(BEN, 99)
     assert await unread(house) == 99
     await house.says(BEN, 20)
-    assert await unread(house) == room_list.UNREAD_CAP == 100
+    assert await unread(house) == RECENT == 100
 
 
 async def test_what_one_says_oneself_is_read(house: House) -> None:
@@ -92,7 +97,7 @@ async def test_a_mark_makes_read(house: House) -> None:
         await read_marks.raise_marks(connection, [ReadMark(ROOM, ANN, said[2], 1)])
     assert await unread(house) == 2
     (room,) = await listed(house, ANN)
-    assert room.read_key is not None
+    assert room.unread.read_key > room.room.since_key
 
 
 async def test_only_rooms_in_which_one_is(house: House) -> None:
@@ -101,8 +106,8 @@ async def test_only_rooms_in_which_one_is(house: House) -> None:
     assert await listed(house, BEN) == []
     assert await listed(house, ANN, SEA) == []
     async with house.database.connection() as connection:
-        other = RoomId("!other")
-        assert await room_list.rooms_of(connection, LAKE, ANN, NAMING.bot, other) == []
+        assert await room_list.rooms_of(connection, LAKE, ANN, RoomId("!other")) == []
+        assert len(await room_list.rooms_of(connection, LAKE, ANN, ROOM)) == 1
     await house.member(ANN, "leave")
     assert await listed(house, ANN) == []
 
@@ -122,13 +127,15 @@ async def test_who_is_in_a_room(house: House) -> None:
 
 
 async def test_receipts_are_those_of_who_is_there(house: House) -> None:
-    await house.room(ANN, BEN)
+    await house.room(ANN, BEN, GUEST)
     (said,) = await house.says(BEN)
     async with house.database.transaction() as connection:
-        marks = [ReadMark(ROOM, mxid, said, 7) for mxid in (ANN, BEN)]
+        marks = [ReadMark(ROOM, mxid, said, 7) for mxid in (ANN, GUEST)]
         await read_marks.raise_marks(connection, marks)
-    await house.member(BEN, "leave")
+    await house.member(GUEST, "leave")
     async with house.database.connection() as connection:
-        (receipt,) = await room_list.receipts(connection, LAKE, ROOM)
+        found = await room_list.receipts(connection, LAKE, ROOM)
         assert await room_list.receipts(connection, SEA, ROOM) == []
-    assert (receipt.person.name, receipt.event_id, receipt.timestamp) == ("Ann", said, 7)
+    assert {one.person.name for one in found} == {"Ann", "Ben"}  # who says something has read
+    (receipt,) = [one for one in found if one.person.name == "Ann"]
+    assert (receipt.event_id, receipt.timestamp) == (said, 7)

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
+from openmeet_bridge.bridge.pages import Place
+from openmeet_bridge.bridge.room_lists import RoomLists
 from openmeet_bridge.bridge.timeline import Page, Timeline
 from openmeet_bridge.core.cursor import Cursor
 from openmeet_bridge.core.errors import InvalidParam, NotFound
 from openmeet_bridge.core.ids import EventId, Mxid, RoomId, TenantId
 
+from ..support.history import Untouched
 from ..support.house import LAKE, NAMING, ROOM, SEA, House, ghost, house_at
 
 ANN, BEN, CLEO = ghost("ann"), ghost("ben"), ghost("cleo")
@@ -23,12 +26,14 @@ class World:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.timeline = Timeline(house.database, NAMING, page_limit=20)
+        self.timeline = Timeline(house.database, Untouched(house.database), page_limit=20)
+        self.lists = RoomLists(house.database, NAMING)
 
     async def page(
         self, mxid: Mxid = ANN, tenant: TenantId = LAKE, room_id: RoomId = ROOM, **place: Any
     ) -> Page:
-        return await self.timeline.page(tenant, mxid, room_id, **{"limit": 4, **place})
+        limit = place.pop("limit", 4)
+        return await self.timeline.page(tenant, mxid, room_id, Place(**place), limit=limit)
 
 
 @pytest.fixture
@@ -95,6 +100,17 @@ async def test_around_an_event(world: World, limit: int, index: int) -> None:
     assert page.has_after is (start + len(found) < EVERYTHING)
 
 
+async def test_at_a_time(world: World) -> None:
+    everything = await world.page(limit=20)
+    for index, entry in enumerate(everything.entries):
+        page = await world.page(at=entry.timestamp, limit=3)
+        start = max(0, index - 1)
+        assert ids(page) == ids(everything)[start : index + 2]
+        assert (page.has_before, page.has_after) == (start > 0, index + 2 < EVERYTHING)
+    assert ids(await world.page(at=0)) == ids(everything)[:3]
+    assert ids(await world.page(at=1 << 52)) == ids(await world.page())
+
+
 async def test_limits_are_cut_to_the_servers_own(world: World) -> None:
     await world.house.says(ANN, 30)
     assert len((await world.page(limit=1_000_000)).entries) == 20
@@ -122,7 +138,10 @@ async def test_one_place_at_a_time(world: World) -> None:
 async def test_an_event_of_another_room_is_not_found(world: World) -> None:
     other = await world.house.room(BEN, room_id=RoomId("!other"), slug="sailors")
     (theirs,) = await world.house.says(BEN, room_id=other)
-    for event_id in (theirs, EventId("$nothing")):
+    (target,) = await world.house.says(ANN)
+    relation = {"rel_type": "m.annotation", "event_id": target, "key": "👍"}
+    reaction = await world.house.sends(ANN, {"m.relates_to": relation}, kind="m.reaction")
+    for event_id in (theirs, EventId("$nothing"), reaction):
         with pytest.raises(NotFound) as caught:
             await world.page(around=event_id)
         assert list(caught.value.fields) == ["query.around"]
@@ -137,26 +156,26 @@ async def test_only_who_is_in_the_room_may_read(world: World) -> None:
         with pytest.raises(NotFound):
             await world.page(stranger)
         with pytest.raises(NotFound):
-            await world.timeline.members(LAKE, stranger, ROOM)
+            await world.lists.members(LAKE, stranger, ROOM)
         with pytest.raises(NotFound):
-            await world.timeline.room(LAKE, stranger, ROOM)
-        assert (await world.timeline.rooms(LAKE, stranger))[0] == []
+            await world.lists.room(LAKE, stranger, ROOM)
+        assert (await world.lists.rooms(LAKE, stranger))[0] == []
 
 
 async def test_a_room_is_of_its_tenant_only(world: World) -> None:
     with pytest.raises(NotFound):
         await world.page(tenant=SEA)
     with pytest.raises(NotFound):
-        await world.timeline.members(SEA, ANN, ROOM)
+        await world.lists.members(SEA, ANN, ROOM)
     with pytest.raises(NotFound):
-        await world.timeline.room(SEA, ANN, ROOM)
-    assert (await world.timeline.rooms(SEA, ANN))[0] == []
+        await world.lists.room(SEA, ANN, ROOM)
+    assert (await world.lists.rooms(SEA, ANN))[0] == []
     with pytest.raises(NotFound):
         await world.page(room_id=RoomId("!nothing"))
 
 
 async def test_rooms_come_with_the_place_where_they_were_read(world: World) -> None:
-    _, cursor = await world.timeline.rooms(LAKE, ANN)
+    _, cursor = await world.lists.rooms(LAKE, ANN)
     assert cursor.position == world.house.grown[-1]
     assert Cursor.parse(str(cursor)) == cursor
 
@@ -165,14 +184,14 @@ async def test_the_most_lively_room_comes_first_and_quiet_ones_last(world: World
     for room_id, slug in ((RoomId("!quiet"), "quiet"), (RoomId("!new"), "new")):
         await world.house.room(ANN, room_id=room_id, slug=slug)
     await world.house.says(ANN, room_id=RoomId("!new"))
-    listed, _ = await world.timeline.rooms(LAKE, ANN)
+    listed, _ = await world.lists.rooms(LAKE, ANN)
     assert [one.room.room_id for one in listed] == ["!new", ROOM, "!quiet"]
     assert listed[0].last is not None
     assert listed[2].last is None
 
 
 async def test_who_may_send(world: World) -> None:
-    assert (await world.timeline.room(LAKE, ANN, ROOM)).can_send
+    assert (await world.lists.room(LAKE, ANN, ROOM)).permissions.send
     levels = {"events_default": 50, "users": {NAMING.bot: 100}}
     await world.house.state(NAMING.bot, "m.room.power_levels", "", levels)
-    assert not (await world.timeline.room(LAKE, ANN, ROOM)).can_send
+    assert not (await world.lists.room(LAKE, ANN, ROOM)).permissions.send

@@ -90,7 +90,7 @@ async def test_what_is_told_of_a_message(told: Told) -> None:
     await house.room(*people, ZOE)
     await house.member(dot, "leave")
     collector = await told.collector(LAKE)
-    event_id = await house.sends(ann, text("x" * 1001))
+    event_id = await house.sends(ann, text("x" * 1001, **{"m.mentions": {"user_ids": [ben]}}))
     assert await collector.step() is False
     assert (await told.noted(), told.woken) == ([event_id], 1)
     told.online = {ben}
@@ -105,7 +105,10 @@ async def test_what_is_told_of_a_message(told: Told) -> None:
         "sender": {"slug": "ann", "name": "Ann", "mxid": ann},
         "msgtype": "m.text",
         "body": "x" * 1000,
-        "recipients": [{"slug": "ben", "online": True}, {"slug": "cem", "online": False}],
+        "recipients": [
+            {"slug": "ben", "online": True, "mentioned": True},
+            {"slug": "cem", "online": False, "mentioned": False},
+        ],
         "recipients_complete": True,
     }
 
@@ -122,8 +125,8 @@ async def test_somebody_of_matrix_who_is_called_by_an_address(told: Told) -> Non
     (data,) = await told.bodies()
     assert data is not None
     assert data["sender"] == {"slug": None, "name": "OpenMeet user", "mxid": ZOE}
-    assert (data["msgtype"], data["body"]) == (None, "")
-    assert data["recipients"] == [{"slug": "ann", "online": False}]
+    assert (data["msgtype"], data["body"]) == (None, "This message has no text.")
+    assert data["recipients"] == [{"slug": "ann", "online": False, "mentioned": False}]
 
 
 async def test_who_is_barred_or_blocks_the_sender_is_not_told(told: Told) -> None:
@@ -174,6 +177,31 @@ async def test_a_message_that_is_redacted_before_it_is_told(told: Told) -> None:
     await collector.step()
     await house.sends(ann, {"redacts": event_id}, kind="m.room.redaction")
     assert await told.bodies() == [None]
+
+
+async def test_the_body_is_what_is_shown(told: Told) -> None:
+    house = told.house
+    ann = await house.user("ann")
+    await house.room(ann)
+    collector = await told.collector(LAKE)
+    answer = {"m.in_reply_to": {"event_id": "$other"}}
+    copied = "> <@zoe:elsewhere.org> when?\n\nat nine"
+    await house.sends(ann, text(copied, **{"m.relates_to": answer}))
+    spoiler = "<span data-mx-spoiler>the butler</span>"
+    rich = {"format": "org.matrix.custom.html", "formatted_body": f"it was {spoiler}"}
+    await house.sends(ann, text("it was the butler", **rich))
+    edited = await house.sends(ann, text("at nien"))
+    relation = {"rel_type": "m.replace", "event_id": edited}
+    new = {"m.new_content": text("at nine, sorry"), "m.relates_to": relation}
+    await house.sends(ann, text("* at nine, sorry", **new))
+    await house.sends(ann, {}, kind="m.room.encrypted")
+    await collector.step()
+    assert [data["body"] for data in await told.bodies() if data] == [
+        "at nine",
+        "it was ▒▒▒▒",
+        "at nine, sorry",
+        "This message is encrypted and cannot be shown here.",
+    ]
 
 
 async def test_a_portal_that_is_gone(told: Told) -> None:

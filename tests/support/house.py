@@ -103,6 +103,10 @@ class House:
         (event_id,) = await self._push(room_id, kind, sender, [content], None)
         return event_id
 
+    async def pushes(self, events: list[Event]) -> None:
+        """Let the homeserver push these events."""
+        await self._ingest.push(str(next(self._numbers)), events, [])
+
     async def _push(
         self, room_id: RoomId, kind: str, sender: Mxid, contents: list[Any], key: str | None
     ) -> list[EventId]:
@@ -122,7 +126,7 @@ class House:
                     state_key=key,
                 )
             )
-        await self._ingest.push(str(next(self._numbers)), events, [])
+        await self.pushes(events)
         return [event.event_id for event in events]
 
 

@@ -40,6 +40,7 @@ class MatrixUser:
         self.access_token = access_token
         self.timeline: list[Seen] = []
         self.typing: dict[str, list[str]] = {}
+        self.presence: dict[str, str] = {}
         self.invites: set[str] = set()
 
     async def create_room(self, **options: Any) -> str:
@@ -66,9 +67,9 @@ class MatrixUser:
         """Sends any message event; returns the event's id."""
         return str(_ok(await self._client.room_send(room_id, type, content)).event_id)
 
-    async def redact(self, room_id: str, event_id: str) -> str:
+    async def redact(self, room_id: str, event_id: str, reason: str | None = None) -> str:
         """Redacts an event; returns the redaction's id."""
-        return str(_ok(await self._client.room_redact(room_id, event_id)).event_id)
+        return str(_ok(await self._client.room_redact(room_id, event_id, reason)).event_id)
 
     async def read(self, room_id: str, event_id: str) -> None:
         """Marks the room as read up to an event."""
@@ -97,9 +98,10 @@ class MatrixUser:
         return found[:limit][::-1]
 
     async def sync(self, timeout_ms: int = 0) -> None:
-        """Fetches what is new into ``timeline``, ``typing`` and ``invites``."""
+        """Fetches what is new into ``timeline``, ``typing``, ``presence`` and ``invites``."""
         answer = _ok(await self._client.sync(timeout_ms, {"room": {"timeline": {"limit": 200}}}))
         self.invites |= set(answer.rooms.invite)
+        self.presence |= {one.user_id: one.presence for one in answer.presence_events}
         for room_id, room in answer.rooms.join.items():
             self.invites.discard(room_id)
             self.timeline.extend(_seen(event, room_id) for event in room.timeline.events)

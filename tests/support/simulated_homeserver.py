@@ -85,6 +85,7 @@ class SimulatedHomeserver:
     devices: dict[tuple[str, str], str] = field(default_factory=dict)
     account_data: dict[tuple[str, str], Json] = field(default_factory=dict)
     media: dict[str, bytes] = field(default_factory=dict)
+    presence: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     rooms: Rooms = field(init=False)
 
@@ -110,6 +111,11 @@ class SimulatedHomeserver:
         self.users.add(user)
         self.tokens[token] = user
         return user, token
+
+    async def tell(self, *ephemeral: Json) -> int:
+        """Pushes ephemeral events; returns the bridge's status."""
+        body = {"events": [], "ephemeral": list(ephemeral)}
+        return await self._push.tell("PUT", f"transactions/e{secrets.token_hex(4)}", body)
 
     def push(self) -> None:
         """Pushes what a test has done to the rooms by its own hand."""
@@ -242,6 +248,12 @@ class SimulatedHomeserver:
     def _put_account_data(self, call: _Call) -> None:
         self.account_data[call.user, call.names["type"]] = call.body
 
+    def _get_presence(self, call: _Call) -> Json:
+        return {"presence": self.presence.get(call.names["user"], "offline")}
+
+    def _put_presence(self, call: _Call) -> None:
+        self.presence[call.user] = call.body["presence"]
+
     def _upload(self, call: _Call) -> Json:
         uri = f"mxc://{self.registration.server_name}/{secrets.token_hex(12)}"
         self.media[uri] = call.raw
@@ -325,9 +337,11 @@ class SimulatedHomeserver:
         return {"event_id": self._sent[key]}
 
     def _redact(self, call: _Call) -> Json:
-        content = {**call.body, "redacts": call.names["event"]}
-        room = call.room(self.rooms)
-        return {"event_id": self.rooms.send(room, call.user, "m.room.redaction", content)}
+        key = (call.user if call.device else "", call.device, *call.names.values())
+        if key not in self._sent:
+            content = {**call.body, "redacts": call.names["event"]}
+            self._sent[key] = self.rooms.redact(call.room(self.rooms), call.user, content)
+        return {"event_id": self._sent[key]}
 
     def _put_state(self, call: _Call) -> Json:
         room, kind, key = call.room(self.rooms), call.names["type"], call.names["key"]
@@ -364,6 +378,13 @@ class SimulatedHomeserver:
         answer: Json = {"start": f"s{start}", "chunk": chunk}
         return answer if at is None else answer | {"end": f"s{at}"}
 
+    def _context(self, call: _Call) -> Json:
+        room = call.room(self.rooms)
+        self.rooms.must_be_in(room, call.user)
+        place, state = self.rooms.moment(room, call.names["event"])
+        here = f"s{place - 1}"
+        return {"start": here, "end": here, "state": state}
+
     def _sync(self, call: _Call) -> Json:
         since, here = _place(call.query.get("since"), 0), len(self.rooms.stream)
         asked = call.query.get("filter", "")
@@ -384,7 +405,12 @@ class SimulatedHomeserver:
 
 
 def _place(token: str | None, default: int) -> int:
-    return default if token is None else int(token.removeprefix("s"))
+    if token is None:
+        return default
+    try:
+        return int(token.removeprefix("s"))
+    except ValueError:
+        raise No(400, "M_UNKNOWN", "Invalid stream token") from None
 
 
 def _route(
@@ -408,6 +434,7 @@ _ROUTES = [
     ),
     _route("GET", rf"{_ROOM}/members", "members", _S._members),
     _route("GET", rf"{_ROOM}/messages", "messages", _S._messages),
+    _route("GET", rf"{_ROOM}/context/(?P<event>[^/]+)", "context", _S._context),
     _route("PUT", rf"{_ROOM}/redact/(?P<event>[^/]+)/(?P<txn>[^/]+)", "redact", _S._redact),
     _route("PUT", rf"{_ROOM}/typing/[^/]+", "typing", _S._nothing),
     _route("POST", rf"{_ROOM}/receipt/.*", "receipt", _S._nothing),
@@ -433,6 +460,8 @@ _ROUTES = [
         "set_account_data",
         _S._put_account_data,
     ),
+    _route("GET", rf"{_V3}/presence/(?P<user>[^/]+)/status", "get_presence", _S._get_presence),
+    _route("PUT", rf"{_V3}/presence/(?P<user>[^/]+)/status", "set_presence", _S._put_presence),
     _route("PUT", rf"{_V3}/directory/list/room/(?P<room>[^/]+)", "set_listed", _S._set_listed),
     _route("GET", rf"{_V3}/directory/room/(?P<alias>[^/]+)", "resolve_alias", _S._resolve),
     _route("PUT", rf"{_V3}/directory/room/(?P<alias>[^/]+)", "create_alias", _S._put_alias),

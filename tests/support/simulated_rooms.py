@@ -56,6 +56,7 @@ class Room:
     creator: str
     state: dict[Key, Json] = field(default_factory=dict)
     timeline: list[tuple[int, Json]] = field(default_factory=list)
+    redacted: set[str] = field(default_factory=set)
 
     def membership(self, user: str) -> str:
         """What somebody is in the room; ``leave`` for who never was there."""
@@ -258,7 +259,31 @@ class Rooms:
         self.must_be_in(room, sender)
         if room.level(sender) < room.needed_to_send(kind, state=False):
             raise No(403, "M_FORBIDDEN", f"You don't have permission to post {kind}")
+        if kind == "m.reaction":
+            self._check_reaction(room, sender, content["m.relates_to"])
         return str(self.add(room, sender, kind, content, None)["event_id"])
+
+    def _check_reaction(self, room: Room, sender: str, relation: Json) -> None:
+        for _, event in room.timeline:
+            same = event["content"].get("m.relates_to") == relation and event["sender"] == sender
+            if same and event["type"] == "m.reaction" and event["event_id"] not in room.redacted:
+                raise No(400, "M_DUPLICATE_ANNOTATION", "Can't send same reaction twice")
+
+    def redact(self, room: Room, sender: str, content: Json) -> str:
+        """Redacts what is one's own, or for who has the power, what is another's.
+
+        The events stay as they are: what was pushed before cannot be taken back.
+        """
+        event_id = content["redacts"]
+        target = next((one for _, one in room.timeline if one["event_id"] == event_id), None)
+        if room.level(sender) < room.needed("redact"):
+            if target is None:
+                raise No(404, "M_NOT_FOUND", f"Could not find event {event_id}")
+            if target["sender"] != sender:
+                raise No(403, "M_FORBIDDEN", "You don't have permission to redact events")
+        done = self.send(room, sender, "m.room.redaction", content)
+        room.redacted.add(event_id)
+        return done
 
     def put(self, room: Room, sender: str, kind: str, content: Json, key: str) -> str:
         """Sets state; what it is already makes no new event."""
@@ -280,6 +305,11 @@ class Rooms:
         }
         if key is not None:
             event["state_key"] = key
+            if before := room.state.get((kind, key)):
+                event["unsigned"] |= {
+                    "replaces_state": before["event_id"],
+                    "prev_content": before["content"],
+                }
             room.state[kind, key] = event
         self.stream.append(event)
         room.timeline.append((len(self.stream), event))
@@ -293,6 +323,16 @@ class Rooms:
             return self.rooms[room_id]
         except KeyError:
             raise No(404, "M_NOT_FOUND", "Unknown room") from None
+
+    def moment(self, room: Room, event_id: str) -> tuple[int, list[Json]]:
+        """The place of an event in the stream, and the room's state there."""
+        state: dict[Key, Json] = {}
+        for place, event in room.timeline:
+            if "state_key" in event:
+                state[event["type"], event["state_key"]] = event
+            if event["event_id"] == event_id:
+                return place, list(state.values())
+        raise No(404, "M_NOT_FOUND", "Event not found.")
 
     def page(
         self, room: Room, start: int, stop: int, limit: int, *, backwards: bool

@@ -67,6 +67,9 @@ async def simulated_world(
     sweep: float = 3600.0,
     rules: Mapping[str, Any] = {},
     version: str = "12",
+    limits: Mapping[str, Any] = {},
+    presence: Mapping[str, Any] = {},
+    of_tenant: Mapping[TenantId, Mapping[str, Any]] = {},
 ) -> AsyncIterator[SimulatedWorld]:
     """Runs a bridge on a simulated homeserver for the length of the block.
 
@@ -77,6 +80,9 @@ async def simulated_world(
         sweep: Seconds of a sweep; the bridge itself asks the homeserver nothing meanwhile.
         rules: The bridge's.
         version: Of new rooms.
+        limits: The bridge's.
+        presence: The bridge's.
+        of_tenant: Keys of a tenant, by its id.
     """
     port = free_port()
     registration = generate("localhost", f"http://{HOST}:{port}")
@@ -91,7 +97,10 @@ async def simulated_world(
             "rooms": {"sweep": sweep, "jobs_at_once": 8, "version": version},
             "repair": {"interval": 3600},
             "rules": rules,
+            "limits": limits,
+            "presence": presence,
         }
+        settings.of_tenant = of_tenant
         async with registrar(database_url, NAMING, Rules()) as writer:
             # Nobody wakes the bridge when a test writes into its database.
             idle, reconciler._IDLE = reconciler._IDLE, 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -66,7 +67,9 @@ async def check(world: World, room_id: str, speakers: Sequence[Speaker], reader:
     wanted = sorted(body for speaker in speakers for body in speaker.accepted)
 
     async def all_there() -> bool:
-        assert sorted(await bodies(world, room_id)) == wanted
+        there = Counter(await bodies(world, room_id))
+        different = Counter(wanted) - there, there - Counter(wanted)
+        assert not any(different), f"missing, too many: {different}"
         return True
 
     await eventually(all_there, "each message once")

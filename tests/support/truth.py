@@ -7,17 +7,20 @@ from typing import Any
 
 import msgspec
 
+from openmeet_bridge.core.relations import HIDDEN
+
 from .streams import Stream
 from .world import World
 
 
 async def true_order(world: World, room_id: str) -> list[str]:
-    """Ids of all events of a room, in the order that the homeserver gives them."""
+    """Ids of all events that a room's timeline shows, in the order that the homeserver gives."""
     found: list[str] = []
     place: str | None = None
     while True:
         page = await world.homeserver.messages(room_id, world.bot, "b", place, limit=500)
-        found += [msgspec.json.decode(raw)["event_id"] for raw in page.chunk]
+        events = [msgspec.json.decode(raw) for raw in page.chunk]
+        found += [event["event_id"] for event in events if event["type"] not in HIDDEN]
         if page.end is None or not page.chunk:
             return found[::-1]
         place = page.end

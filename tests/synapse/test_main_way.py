@@ -55,6 +55,7 @@ async def world(
     database_url = databases.create()
     folder = tmp_path_factory.mktemp("bridge")
     settings = Settings(folder, database_url, registration_file, to_synapse.url, bridge_port)
+    settings.changes = {"presence": {"matrix": True}}
     async with running_bridge(settings), connected(settings, session_synapse.base_url) as world:
         yield world
     databases.drop(database_url)
@@ -230,7 +231,7 @@ async def test_a_stock_matrix_client_sends_and_receives_the_same(
         assert "hello" not in str(entries[sent])
 
 
-async def test_typing_and_receipts_go_both_ways(
+async def test_typing_receipts_and_presence_go_both_ways(
     world: World, session_synapse: SynapseProcess
 ) -> None:
     alice, bob = await world.here.user("Alice"), await world.here.user("Bob")
@@ -238,6 +239,14 @@ async def test_typing_and_receipts_go_both_ways(
         room_id, _ = await public_group(world, human, alice, bob)
         async with bob.stream() as stream:
             await stream.wait("hello")
+            await human.wait_until(lambda user: user.presence.get(bob.mxid) == "online")
+            await stream.until(
+                lambda one: any(
+                    frame.data["user"]["mxid"] == human.user_id
+                    for frame in one.of("presence", state="online")
+                ),
+                "the person of Matrix is there, who looks",
+            )
             await human.type(room_id)
             frame = await stream.wait("typing", room_id=room_id)
             assert [one["mxid"] for one in frame.data["users"]] == [human.user_id]

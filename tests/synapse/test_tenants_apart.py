@@ -50,11 +50,15 @@ OF_ONE_ROOM: dict[Route, Json | None] = {
     ("GET", _ROOM + "/messages/{client_txn_id}"): None,
     ("POST", _ROOM + "/read"): {"event_id": "{event_id}"},
     ("PUT", _ROOM + "/typing"): {"typing": True},
+    ("GET", _ROOM + "/presence"): None,
 }
 """Routes of a user about a room: of a room of the other site there is nothing to find."""
 
 OF_ONESELF: dict[Route, Json | None] = {
     ("GET", "/api/v1/me"): None,
+    ("GET", "/api/v1/me/preferences"): None,
+    ("PUT", "/api/v1/me/preferences"): {"presence": True, "receipts": True},
+    ("PUT", "/api/v1/presence"): {"state": "online"},
     ("GET", "/api/v1/rooms"): None,
     ("POST", "/api/v1/stream/tickets"): None,
 }

@@ -285,6 +285,18 @@ def b64(tenants: object) -> str:
     return base64.b64encode(json.dumps(tenants).encode()).decode()
 
 
+def test_presence(load_text: Load) -> None:
+    config = load_text(
+        MINIMAL
+        + "    presence: false\npresence: {idle_after: 2 min, offline_after: 5, matrix: true}\n"
+    )
+    assert (config.presence.idle_after, config.presence.offline_after) == (120, 5)
+    assert (config.presence.enabled, config.presence.matrix) == (True, True)
+    assert not config.tenants[0].presence
+    told = complaint(load_text, MINIMAL + "presence: {idle_after: 5, offline_after: 5}\n")
+    assert "presence.offline_after: expected less than presence.idle_after" in told
+
+
 def test_openmeets_own_list_of_tenants(load_text: Load) -> None:
     listed = [{"id": "", "name": "Public", "frontendDomain": "https://e.org"}, {"id": "two"}]
     text = MINIMAL + "  - id: two\n    service_keys: [key-two-0123456789]\n"

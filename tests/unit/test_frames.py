@@ -173,6 +173,7 @@ def test_every_frame_is_documented() -> None:
         frames.bye(CloseReason.SHUTDOWN),
         frames.typing(ROOM, []),
         frames.receipt(mark),
+        frames.presence(ANN, "idle", None),
         frames.send_failed(ROOM, "c", "e", "t"),
         *frames.room_frames(msgspec.structs.replace(said(26), changed=True), HERE),
         *frames.room_frames(moved(26, BEN, "join"), HERE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from openmeet_bridge.core.ids import Position, RoomId, TenantId
@@ -100,6 +101,19 @@ async def test_readers_of_several_rooms_get_them_in_log_order(hub: Hub) -> None:
     assert one.types == ["$102"]
 
 
+async def test_what_is_not_for_everybody_in_the_room(hub: Hub) -> None:
+    _, ann = await live(hub, "ann")
+    _, ben = await live(hub, "ben")
+    parked, cleo = enter(hub, "cleo")
+    hub.attach(parked, [ROOM], hub.position)
+    only = frozenset({person("ann").mxid})
+    entries = [said(101), msgspec.structs.replace(said(102), readers=only), said(103)]
+    hub.dispatch(entries, Position(103))
+    await hub.go_live(parked)
+    assert ann.types == ["$101", "$102", "$103"]
+    assert ben.types == cleo.types == ["$101", "$103"]
+
+
 async def test_positions_that_concern_nobody_move_the_hub(hub: Hub) -> None:
     _, reader = await live(hub)
     hub.dispatch([], Position(150))
@@ -139,6 +153,38 @@ async def test_whoever_follows_a_room_is_known(hub: Hub) -> None:
     hub.leave(subscriber)
     assert not hub.has_readers(ROOM)
     assert (hub.count, hub.streams_of(subscriber.mxid)) == (0, 0)
+
+
+async def test_what_concerns_several_rooms_reaches_each_stream_once(hub: Hub) -> None:
+    one, both = await live(hub, "ann", ROOM, OTHER)
+    _, room = await live(hub, "ben")
+    _, other = await live(hub, "cleo", OTHER)
+    stranger, foreign = enter(hub, "dora", tenant=TenantId("sea"))
+    hub.attach(stranger, [ROOM], hub.position)
+    await hub.go_live(stranger)
+    frame = frames.presence(person("eve"), "online", 5)
+    assert hub.to_rooms(TENANT, [ROOM, OTHER, RoomId("!nobody")], frame) == 3
+    assert hub.to_rooms(TENANT, [OTHER], frame, but=[ROOM]) == 1
+    assert hub.to_rooms(TENANT, [], frame) == 0
+    assert (both.types, room.types) == (["presence"], ["presence"])
+    assert (other.types, foreign.types) == (["presence", "presence"], [])
+    assert (hub.readers(ROOM), hub.readers(RoomId("!nobody"))) == (3, 0)
+    assert hub.people(OTHER) == {one.mxid, person("cleo").mxid}
+    assert (hub.tenant_of(one.mxid), hub.tenant_of(person("eve").mxid)) == (TENANT, None)
+
+
+async def test_who_listens_to_the_hub_is_told(hub: Hub) -> None:
+    moves: list[str] = []
+    pieces: list[int] = []
+    hub.moved = moves.append
+    hub.dispatched = lambda batch: pieces.append(len(batch))
+    hub.greeting = lambda rooms: [frames.typing(room, []) for room in rooms]
+    subscriber, reader = await live(hub)
+    says(hub, 101, 102)
+    hub.leave(subscriber)
+    assert moves == [subscriber.mxid, subscriber.mxid]
+    assert pieces == [2]
+    assert reader.types == ["typing", "$101", "$102"]
 
 
 async def test_what_concerns_a_user_reaches_all_their_streams(hub: Hub) -> None:

@@ -12,20 +12,27 @@ import pytest
 
 from openmeet_bridge.bridge import receipts as receipts_module
 from openmeet_bridge.bridge.receipts import Receipts
+from openmeet_bridge.bridge.rights import Actor
 from openmeet_bridge.core.errors import NotFound
-from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId
+from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId, UserSlug
 from openmeet_bridge.matrix.errors import HomeserverUnavailable, RateLimited, Refused
 from openmeet_bridge.matrix.homeserver import Homeserver
+from openmeet_bridge.storage import preferences
+from openmeet_bridge.storage.preferences import Preferences
 from openmeet_bridge.storage.read_marks import ReadMark
 from openmeet_bridge.stream.frames import Frame
 from openmeet_bridge.stream.hub import Hub
 
-from ..support.house import LAKE, ROOM, SEA, House, ghost, house_at
+from ..support.house import LAKE, NAMING, ROOM, SEA, House, ghost, house_at
 from ..support.waiting import eventually
 
-ANN, BEN = ghost("ann"), ghost("ben")
+ANN, BEN, CLEO = ghost("ann"), ghost("ben"), ghost("cleo")
 OTHER = RoomId("!other")
 STRANGER = Mxid("@stranger:elsewhere")
+
+
+def slug_of(mxid: Mxid) -> UserSlug:
+    return UserSlug("ann" if mxid == ANN else "cleo")
 
 
 class Listener(Homeserver):
@@ -60,10 +67,14 @@ class World:
     def __init__(self, house: House, said: list[EventId]) -> None:
         self.house, self.said = house, said
         self.homeserver, self.readers = Listener(), Readers()
-        self.receipts = Receipts(house.database, self.homeserver, self.readers)
+        self.changed: list[tuple[RoomId, Mxid]] = []
+        self.receipts = Receipts(
+            house.database, self.homeserver, self.readers, NAMING.bot, self.changed.extend
+        )
 
     async def reads(self, index: int, mxid: Mxid = ANN, tenant: TenantId = LAKE) -> None:
-        await self.receipts.mark(tenant, ROOM, mxid, self.said[index], 1000 + index)
+        actor = Actor(tenant, slug_of(mxid), mxid, ROOM)
+        await self.receipts.mark(actor, self.said[index], 1000 + index)
 
     @asynccontextmanager
     async def telling(self) -> AsyncIterator[None]:
@@ -87,7 +98,8 @@ async def world(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
     async with house_at(database_url) as house:
         await house.user("ann")
         await house.user("ben")
-        await house.room(ANN, BEN)
+        await house.user("cleo")
+        await house.room(ANN, BEN, CLEO)
         yield World(house, await house.says(BEN, 3))
 
 
@@ -113,9 +125,9 @@ async def test_what_the_homeserver_says_counts_and_its_echo_does_not(world: Worl
     await world.reads(1)
     echo = ReadMark(ROOM, ANN, world.said[1], 5)
     old = ReadMark(ROOM, ANN, world.said[0], 5)
-    new = ReadMark(ROOM, BEN, world.said[2], 5)
+    new = ReadMark(ROOM, CLEO, world.said[2], 5)
     await world.receipts.heard([echo, old, new])
-    assert [seen["user"]["name"] for seen in world.readers.seen] == ["Ann", "Ben"]
+    assert [seen["user"]["name"] for seen in world.readers.seen] == ["Ann", "Cleo"]
     async with world.telling():
         await world.told((ANN, world.said[1]))  # what it said itself it is not told
 
@@ -135,7 +147,7 @@ async def test_marks_are_for_members_and_events_of_the_room(world: World) -> Non
     (elsewhere,) = await world.house.says(BEN, room_id=OTHER)
     for event_id in (elsewhere, EventId("$unknown")):
         with pytest.raises(NotFound) as caught:
-            await world.receipts.mark(LAKE, ROOM, ANN, event_id, 1)
+            await world.receipts.mark(Actor(LAKE, slug_of(ANN), ANN, ROOM), event_id, 1)
         assert list(caught.value.fields) == ["body.event_id"]
     assert world.readers.seen == []
 
@@ -161,8 +173,8 @@ async def test_what_is_refused_is_let_go(world: World) -> None:
     world.homeserver.failures = [Refused(403, "M_FORBIDDEN", "No.")]
     async with world.telling():
         await world.reads(0)
-        await world.reads(0, BEN)
-        await world.told((BEN, world.said[0]))
+        await world.reads(0, CLEO)
+        await world.told((CLEO, world.said[0]))
 
 
 async def test_too_many_that_wait_are_dropped_but_kept_by_us(
@@ -170,8 +182,44 @@ async def test_too_many_that_wait_are_dropped_but_kept_by_us(
 ) -> None:
     monkeypatch.setattr(receipts_module, "_WAITING", 1)
     await world.reads(0)
-    await world.reads(0, BEN)
+    await world.reads(0, CLEO)
     await world.reads(1)
     assert len(world.readers.seen) == 3
     async with world.telling():
         await world.told((ANN, world.said[1]))
+
+
+async def test_private_reading_is_nobodys_business(world: World) -> None:
+    actor = Actor(LAKE, slug_of(ANN), ANN, ROOM)
+    await world.receipts.mark(actor, world.said[0], 1, private=True)
+    async with world.house.database.transaction() as connection:
+        chosen = Preferences(receipts=False)
+        await preferences.put(connection, LAKE, slug_of(ANN), chosen)
+    await world.reads(1)
+    assert world.readers.seen == []
+    assert world.changed == [(ROOM, ANN)] * 2  # but their own streams are told
+    assert await world.receipts.readers(actor, world.said[0]) == []
+    await world.reads(2, CLEO)
+    async with world.telling():
+        await world.told((CLEO, world.said[2]))
+    ((person, timestamp),) = await world.receipts.readers(actor, world.said[2])
+    assert (person.name, timestamp) == ("Cleo", 1002)
+    with pytest.raises(NotFound):
+        await world.receipts.readers(Actor(SEA, slug_of(ANN), ANN, ROOM), world.said[0])
+    with pytest.raises(NotFound):
+        await world.receipts.readers(actor, EventId("$nothing"))
+
+
+async def test_who_came_late_may_not_read_up_to_what_is_hidden(world: World) -> None:
+    hidden = {"history_visibility": "joined"}
+    await world.house.state(NAMING.bot, "m.room.history_visibility", "", hidden)
+    (before,) = await world.house.says(BEN)
+    dora = await world.house.user("dora")
+    await world.house.member(dora, "join")
+    actor = Actor(LAKE, UserSlug("dora"), dora, ROOM)
+    with pytest.raises(NotFound):
+        await world.receipts.mark(actor, before, 1)
+    with pytest.raises(NotFound):
+        await world.receipts.readers(actor, before)
+    (after,) = await world.house.says(BEN)
+    await world.receipts.mark(actor, after, 1)

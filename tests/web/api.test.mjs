@@ -35,6 +35,26 @@ test('with the cookie, what changes something carries the guard', async () => {
   assert.equal(calls[0].headers.Authorization, undefined);
 });
 
+test('every id is safe in a path, and the body is what was written', async () => {
+  const { api, calls } = setUp([{}, {}, {}, {}, {}]);
+  const draft = { body: 'x', format: 'markdown', reply_to: '$1', mentions: ['ann'] };
+  await api.send('!r', 't/1', draft);
+  await api.react('!r', '$a/b', '👍/?', false);
+  await api.remove('!r', '$1', 'a & b');
+  await api.remove('!r', '$1');
+  await api.timeline('!r', { at: 5, limit: 2 });
+  assert.deepEqual(calls.map(({ method, url }) => `${method} ${url.split('/api/v1/')[1]}`), [
+    'PUT rooms/!r/messages/t%2F1',
+    'DELETE rooms/!r/entries/%24a%2Fb/reactions/%F0%9F%91%8D%2F%3F',
+    'DELETE rooms/!r/entries/%241?reason=a+%26+b',
+    'DELETE rooms/!r/entries/%241',
+    'GET rooms/!r/timeline?at=5&limit=2',
+  ]);
+  assert.deepEqual(JSON.parse(calls[0].body), draft);
+  // A browser would go up one step, and delete the message instead of a reaction.
+  assert.throws(() => api.react('!r', '$1', '..', false), { status: 400 });
+});
+
 test('an error keeps what the server said', async () => {
   const body = { errcode: 'M_X', error: 'no', fields: { body: 'long' }, retry_after_ms: 5 };
   const { api } = setUp([{ status: 429, body }]);

@@ -11,14 +11,15 @@ import contextlib
 import json
 import secrets
 import threading
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.web.fake_data import PEOPLE, TENANT, Community, FakeRoom, person
+from tests.web.fake_api import FakeApi
+from tests.web.fake_data import PEOPLE, SILENT, TENANT, FakeRoom, Json, Line, person
+from tests.web.fake_world import Fault, Frame
 
 WEB = Path(__file__).parents[2] / "openmeet_bridge" / "web"
 CSP = (
@@ -28,36 +29,21 @@ CSP = (
 TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Frame = dict[str, Any]
 
 
-class Fault(Exception):
-    """An error answer."""
-
-    def __init__(self, status: int, errcode: str, message: str) -> None:
-        """`status`, `errcode` and text of the answer."""
-        super().__init__(message)
-        self.status, self.errcode = status, errcode
-
-
-class Fake:
-    """State and routes of the fake server."""
+class Fake(FakeApi):
+    """The page, sessions, streams, and the strings that tests pull."""
 
     def __init__(self) -> None:
         """A community with some history, and nobody connected."""
-        self.community = Community(int(time.time() * 1000))
-        self.log: list[tuple[set[str], Frame]] = []
-        self.queues: dict[asyncio.Queue[Frame | None], str] = {}
+        super().__init__()
         self.tickets: dict[str, str] = {}
-        self.sent: dict[tuple[str, str], dict[str, Any]] = {}
         self.demo = True
         self.refuse_streams = False
         self.refuse_ws = False
         self.heartbeat_ms = 20_000
         self.silent = False
         self.answers = False
-        self.send_faults: list[Fault] = []
-        self.send_delay = 0.0
         self.calls: list[str] = []
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -68,21 +54,15 @@ class Fake:
         add("GET", "/", self.index)
         add("GET", "/web/{path:.+}", self.asset)
         add("POST", "/control/{name}", self.control)
-        api, room = "/api/v1", "/api/v1/rooms/{room_id}"
+        add("GET", "/tests/{name}.mjs", self.test_module)
+        api = "/api/v1"
         add("GET", f"{api}/demo", self.demo_users)
         add("POST", f"{api}/session", self.open_session)
         add("DELETE", f"{api}/session", self.close_session)
-        add("GET", f"{api}/me", self.me)
-        add("GET", f"{api}/rooms", self.rooms)
-        add("GET", room, self.room)
-        add("GET", f"{room}/timeline", self.timeline)
-        add("PUT", f"{room}/messages/{{txn}}", self.send)
-        add("GET", f"{room}/messages/{{txn}}", self.status)
-        add("POST", f"{room}/read", self.read)
-        add("PUT", f"{room}/typing", self.typing)
         add("POST", f"{api}/stream/tickets", self.ticket)
         add("GET", f"{api}/ws", self.ws)
         add("GET", f"{api}/stream", self.sse)
+        self.add_routes(app)
         return app
 
     @web.middleware
@@ -91,7 +71,9 @@ class Fake:
         try:
             return await handler(request)
         except Fault as fault:
-            body = {"errcode": fault.errcode, "error": str(fault)}
+            body: Frame = {"errcode": fault.errcode, "error": str(fault)}
+            if fault.fields:
+                body["fields"] = fault.fields
             return web.json_response(body, status=fault.status)
 
     # The page
@@ -109,31 +91,12 @@ class Fake:
             raise web.HTTPNotFound
         return web.Response(text=file.read_text(), content_type=TYPES[file.suffix])
 
-    # The API
+    async def test_module(self, request: web.Request) -> web.Response:
+        """What is tested in Node, for a browser that tests it as well."""
+        file = Path(__file__).parent / f"{request.match_info['name']}.mjs"
+        return web.Response(text=file.read_text(), content_type="text/javascript")
 
-    def who(self, request: web.Request) -> str:
-        """Slug of the user, by bearer token or cookie."""
-        header = request.headers.get("Authorization", "")
-        token = header.removeprefix("Bearer ") or request.cookies.get("openmeet_token", "")
-        guarded = request.headers.get("X-Requested-With") == "openmeet"
-        if not header and request.method != "GET" and not guarded:
-            raise Fault(403, "M_FORBIDDEN", "X-Requested-With is missing.")
-        return self.slug_of(token)
-
-    def slug_of(self, token: str) -> str:
-        """The user a token stands for."""
-        slug = token.removeprefix("jwt-")
-        if not token.startswith("jwt-") or slug not in PEOPLE:
-            raise Fault(401, "M_UNKNOWN_TOKEN", "This token is not known.")
-        return slug
-
-    def room_of(self, request: web.Request) -> tuple[str, FakeRoom]:
-        """User and room of a request."""
-        slug = self.who(request)
-        found = self.community.rooms.get(request.match_info["room_id"])
-        if found is None or slug not in found.members:
-            raise Fault(404, "M_NOT_FOUND", "There is no such room.")
-        return slug, found
+    # Sessions
 
     async def demo_users(self, _request: web.Request) -> web.Response:
         """Whom one can be."""
@@ -172,112 +135,13 @@ class Fake:
         answer.del_cookie("openmeet_token")
         return answer
 
-    async def me(self, request: web.Request) -> web.Response:
-        """Who is asking."""
-        user = person(self.who(request))
-        tenant = {"id": TENANT, "name": "City Cyclists"}
-        expires = int(time.time() * 1000) + 3_600_000
-        return web.json_response({"tenant": tenant, "user": user, "expires_at": expires})
-
-    async def rooms(self, request: web.Request) -> web.Response:
-        """The rooms of the user."""
-        slug = self.who(request)
-        rooms = [room.view(slug) for room in self.community.rooms.values() if slug in room.members]
-        return web.json_response({"rooms": rooms, "cursor": str(len(self.log))})
-
-    async def room(self, request: web.Request) -> web.Response:
-        """One room."""
-        slug, room = self.room_of(request)
-        return web.json_response(room.view(slug))
-
-    async def timeline(self, request: web.Request) -> web.Response:
-        """A page of a room, newest or before an order."""
-        _slug, room = self.room_of(request)
-        before = request.query.get("before")
-        limit = int(request.query.get("limit", "50"))
-        ordered = sorted(room.entries, key=lambda entry: str(entry["order"]))
-        older = [entry for entry in ordered if before is None or entry["order"] < before]
-        page = older[-limit:]
-        receipts = [self.receipt(room, slug, order) for slug, order in room.read.items()]
-        return web.json_response(
-            {
-                "entries": page,
-                "has_before": len(older) > len(page),
-                "has_after": before is not None,
-                "receipts": receipts if before is None else [],
-            }
-        )
-
-    def receipt(self, room: FakeRoom, slug: str, order: str) -> dict[str, Any]:
-        """A read mark."""
-        event = next(entry["event_id"] for entry in room.entries if entry["order"] == order)
-        return {
-            "room_id": room.room_id,
-            "user": person(slug),
-            "event_id": event,
-            "order": order,
-            "timestamp": int(time.time() * 1000),
-        }
-
-    async def send(self, request: web.Request) -> web.Response:
-        """Takes a message, once for each id."""
-        slug, room = self.room_of(request)
-        key = (slug, request.match_info["txn"])
-        await asyncio.sleep(self.send_delay)
-        if self.send_faults:
-            raise self.send_faults.pop(0)
-        if key not in self.sent:
-            body = (await request.json())["body"]
-            entry = self.say(room, slug, body, client_txn_id=key[1])
-            self.sent[key] = {"status": "sent", "event_id": entry["event_id"]}
-            if self.answers:
-                self.spawn(self._answer(room, slug))
-        return web.json_response(self.sent[key])
-
-    async def status(self, request: web.Request) -> web.Response:
-        """What became of a message."""
-        slug, _room = self.room_of(request)
-        found = self.sent.get((slug, request.match_info["txn"]))
-        if found is None:
-            raise Fault(404, "M_NOT_FOUND", "There is no such message.")
-        return web.json_response(found)
-
-    async def read(self, request: web.Request) -> web.Response:
-        """Moves the read mark of the user."""
-        slug, room = self.room_of(request)
-        event_id = (await request.json())["event_id"]
-        order = next(one["order"] for one in room.entries if one["event_id"] == event_id)
-        room.read[slug] = max(order, room.read.get(slug, ""))
-        self.publish(room, {"type": "receipt", "data": self.receipt(room, slug, order)})
-        return web.json_response({})
-
-    async def typing(self, request: web.Request) -> web.Response:
-        """Tells the others who is typing."""
-        slug, room = self.room_of(request)
-        users = [person(slug)] if (await request.json())["typing"] else []
-        self.ephemeral(room, {"type": "typing", "data": {"room_id": room.room_id, "users": users}})
-        return web.json_response({})
-
     # What happens
 
-    def say(self, room: FakeRoom, slug: str, body: str, **more: Any) -> dict[str, Any]:
-        """A message that everybody in the room gets."""
-        content = {"msgtype": "m.text", "body": body}
-        now = int(time.time() * 1000)
-        entry = self.community.entry(room, slug, content, timestamp=now, **more)
-        self.publish(room, {"type": "timeline", "data": entry})
-        return entry
-
-    def publish(self, room: FakeRoom, frame: Frame) -> None:
-        """Logs a frame and gives it to the members."""
-        self.log.append((set(room.members), frame))
-        self.ephemeral(room, {**frame, "cursor": str(len(self.log))})
-
-    def ephemeral(self, room: FakeRoom, frame: Frame) -> None:
-        """Gives a frame to those members who are here."""
-        for queue, slug in self.queues.items():
-            if slug in room.members:
-                queue.put_nowait(frame)
+    def _take(self, room: FakeRoom, slug: str, txn: str, draft: Json) -> Json:
+        taken = super()._take(room, slug, txn, draft)
+        if self.answers:
+            self.spawn(self._answer(room, slug))
+        return taken
 
     def spawn(self, work: Any) -> None:
         """Runs something beside the requests."""
@@ -295,7 +159,7 @@ class Fake:
         self.ephemeral(room, frame)
         await asyncio.sleep(1.5)
         self.ephemeral(room, {**frame, "data": {**frame["data"], "users": []}})
-        self.say(room, other, "Sounds good to me.")
+        self.say(room, other, text="Sounds good to me.")
 
     # Streams
 
@@ -401,35 +265,78 @@ class Fake:
             data = {"reason": "test", "cursor": str(len(self.log))}
             queue.put_nowait({"type": "reset", "data": data})
 
-    def do_say(self, room_id: str, slug: str, body: str) -> dict[str, Any]:
+    def do_say(self, room_id: str, slug: str, body: str, **more: Any) -> Frame:
         """Somebody writes."""
-        return self.say(self.community.rooms[room_id], slug, body)
+        room = self.community.rooms[room_id]
+        return room.show(self.say(room, slug, text=body, **more))
 
-    def do_entry(self, room_id: str, slug: str, **entry: Any) -> dict[str, Any]:
-        """Any entry: type, content, and what else is to be set."""
-        room, kind = self.community.rooms[room_id], entry.pop("type")
-        content, now = entry.pop("content"), int(time.time() * 1000)
-        made = self.community.entry(room, slug, content, kind=kind, timestamp=now, **entry)
-        self.publish(room, {"type": "timeline", "data": made})
-        return made
+    def do_entry(self, room_id: str, slug: str, **entry: Any) -> Frame:
+        """Any entry: kind, text, type, and what else is to be set."""
+        room = self.community.rooms[room_id]
+        return room.show(self.say(room, slug, **entry))
+
+    def do_edit(self, room_id: str, event_id: str, text: str, html: str | None = None) -> None:
+        """A message gets other words."""
+        self.edit(*self._found(room_id, event_id), text, html)
+
+    def do_react(
+        self, room_id: str, event_id: str, slug: str, key: str, *, on: bool = True
+    ) -> None:
+        """Somebody reacts."""
+        self.react(*self._found(room_id, event_id), slug, key, on=on)
+
+    def do_delete(self, room_id: str, event_id: str, slug: str, reason: str | None = None) -> None:
+        """A message goes blank."""
+        self.delete(*self._found(room_id, event_id), slug, reason)
+
+    def do_read(self, room_id: str, slug: str, event_id: str) -> None:
+        """Somebody has read a room up to there."""
+        room, line = self._found(room_id, event_id)
+        self.read(room, slug, line.entry["order"])
+
+    def do_be(self, slug: str, state: str) -> None:
+        """Somebody is online, idle or offline."""
+        self.be(slug, state)
+
+    def do_release(self) -> None:
+        """What was held back is sent."""
+        held, self.held = self.held, []
+        for room, slug, more in held:
+            line = self.say(room, slug, **more)
+            status = {"status": "sent", "event_id": line.entry["event_id"]}
+            self.sent[slug, more["client_txn_id"]] = status
+
+    def _found(self, room_id: str, event_id: str) -> tuple[FakeRoom, Line]:
+        room = self.community.rooms[room_id]
+        line = room.line(event_id)
+        if line is None:
+            raise Fault(404, "M_NOT_FOUND", "There is no such entry.")
+        return room, line
 
     def do_type(self, room_id: str, slugs: list[str]) -> None:
         """These are typing now."""
         data = {"room_id": room_id, "users": [person(slug) for slug in slugs]}
         self.ephemeral(self.community.rooms[room_id], {"type": "typing", "data": data})
 
-    def do_fail_send(self, status: int, errcode: str, message: str, times: int = 1) -> None:
-        """The next messages get this answer."""
-        self.send_faults += [Fault(status, errcode, message)] * times
+    def do_fail_send(
+        self,
+        status: int,
+        errcode: str,
+        message: str,
+        times: int = 1,
+        fields: dict[str, str] | None = None,
+    ) -> None:
+        """What is sent, edited, reacted or deleted next gets this answer."""
+        self.send_faults += [Fault(status, errcode, message, fields)] * times
 
     def do_calls(self) -> list[str]:
         """All requests so far."""
         return self.calls
 
     def do_bodies(self, room_id: str) -> list[str]:
-        """Everything that was said in a room."""
-        entries = self.community.rooms[room_id].entries
-        return [entry["content"]["body"] for entry in entries if "body" in entry["content"]]
+        """Everything that was said in a room, as it stands now."""
+        room = self.community.rooms[room_id]
+        return [entry["text"] for entry in room.ordered() if entry["kind"] not in SILENT]
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { Store } from '../../openmeet_bridge/web/client/store.js';
-import { ANN, BEN, message, receipt, room, state } from './support.mjs';
+import { ANN, BEN, changed, message, receipt, room, state } from './support.mjs';
 
 function setUp(more = {}) {
   const store = new Store(ANN);
@@ -10,37 +10,67 @@ function setUp(more = {}) {
   return store;
 }
 
-const unread = (store) => store.room('!r').unread_count;
+const counts = (store) => {
+  const { unread_count: unread, mention_count: mentions } = store.room('!r');
+  return [unread, mentions];
+};
 
-test('messages of others count, each once; own ones and old ones do not', () => {
+test('messages of others count, each once; own ones, old ones and what happened do not', () => {
   const store = setUp({ last_message: message(10), read_order: '000010' });
-  store.applyEntry(message(20));
-  store.applyEntry(message(20));
-  store.applyEntry(message(30, ANN));
-  store.applyEntry(message(5));
-  store.applyEntry(state(40, 'm.room.topic', { topic: 'new' }));
-  assert.equal(unread(store), 1);
+  for (const entry of [message(20), message(20), message(30, ANN), message(5)]) {
+    assert.equal(store.applyEntry(entry), true);
+  }
+  store.applyEntry(message(40, BEN, { kind: 'member' }));
+  assert.deepEqual(counts(store), [1, 0]);
   assert.equal(store.room('!r').last_message.event_id, '$30');
-  assert.equal(store.room('!r').topic, 'new');
+});
+
+test('who is mentioned is told so', () => {
+  const store = setUp();
+  store.applyEntry(message(1, BEN, { mentions: { people: [ANN] } }));
+  store.applyEntry(message(2, BEN, { mentions: { room: true } }));
+  store.applyEntry(message(3, BEN, { mentions: { people: [BEN] } }));
+  assert.deepEqual(counts(store), [3, 2]);
+});
+
+test('what only the server can count is asked for', () => {
+  const store = setUp({ last_message: message(30), read_order: '000010', unread_count: 2 });
+  assert.equal(store.applyEntry(message(20)), false, 'late: counted already, or not');
+  assert.equal(store.applyEntry(state(40, 'Ann named the room.')), false, 'the room itself');
+  assert.equal(store.applyEntry(changed(message(20), 50, { kind: 'deleted' }), true), false);
+  assert.equal(store.applyEntry(changed(message(20), 50, { mentions: { room: true } }), true), false);
+  assert.equal(store.applyEntry(changed(message(20), 50, { text: 'x' }), true), true);
+  assert.equal(store.applyEntry(changed(message(5), 50, { kind: 'deleted' }), true), true);
+  assert.equal(store.applyEntry(changed(message(20, ANN), 50, { kind: 'deleted' }), true), true);
 });
 
 test('the count stops where 99+ begins', () => {
   const store = setUp({ unread_count: 100, last_message: message(10) });
   store.applyEntry(message(20));
-  assert.equal(unread(store), 100);
+  assert.deepEqual(counts(store), [100, 0]);
 });
 
-test('my read mark, also from another window, lowers the count', () => {
-  const entries = [message(10), message(20), message(30, ANN), message(40)];
-  const store = setUp({ last_message: message(40), unread_count: 3 });
+test('the last message takes its newest form', () => {
+  const store = setUp({ last_message: message(10), read_order: '000010' });
+  store.applyEntry(changed(message(10), 20, { text: 'edited' }), true);
+  store.applyEntry(changed(message(10), 15, { text: 'older' }), true);
+  assert.equal(store.room('!r').last_message.text, 'edited');
+  assert.equal(store.applyEntry(changed(message(10), 30, { kind: 'deleted' }), true), false);
+});
+
+test('my read mark, also from another window, lowers the counts', () => {
+  const mention = { mentions: { people: [ANN] } };
+  const entries = [message(10), message(20, BEN, mention), message(30, ANN), message(40, BEN, mention)];
+  const store = setUp({ last_message: message(40), unread_count: 3, mention_count: 2, marked_unread: true });
   assert.equal(store.applyReceipt(receipt(BEN, 40), entries), true);
-  assert.equal(unread(store), 3);
+  assert.deepEqual(counts(store), [3, 2]);
   assert.equal(store.applyReceipt(receipt(ANN, 20), entries), true);
-  assert.equal(unread(store), 1);
+  assert.deepEqual(counts(store), [1, 1]);
+  assert.equal(store.room('!r').marked_unread, false);
   assert.equal(store.applyReceipt(receipt(ANN, 10), entries), true);
-  assert.equal(unread(store), 1, 'a mark does not go back');
+  assert.deepEqual(counts(store), [1, 1], 'a mark does not go back');
   store.applyReceipt(receipt(ANN, 40), []);
-  assert.equal(unread(store), 0);
+  assert.deepEqual(counts(store), [0, 0]);
 });
 
 test('a mark before what is loaded cannot be counted here', () => {
@@ -48,10 +78,14 @@ test('a mark before what is loaded cannot be counted here', () => {
   assert.equal(store.applyReceipt(receipt(ANN, 20), [message(30), message(40)]), false);
 });
 
-test('a redaction blanks the last message', () => {
-  const store = setUp({ last_message: message(10) });
-  store.applyEntry(message(20, BEN, { type: 'm.room.redaction', content: { redacts: '$10' } }));
-  assert.deepEqual(store.room('!r').last_message.content, {});
+test('what the server has counted is right, and what differs is asked for once more', () => {
+  const store = setUp({ unread_count: 3, last_message: message(40) });
+  const given = { room_id: '!r', read_order: '000020', mention_count: 1, marked_unread: true };
+  assert.equal(store.applyUnread({ ...given, unread_count: 3 }), true);
+  assert.equal(store.applyUnread({ ...given, unread_count: 2 }), false);
+  assert.deepEqual(store.totals(), { messages: 2, mentions: 1, rooms: 1 });
+  assert.equal(store.applyUnread({ ...given, unread_count: 0 }), true);
+  assert.deepEqual(store.totals(), { messages: 0, mentions: 1, rooms: 1 });
 });
 
 test('rooms are in the order of their last message', () => {

@@ -1,5 +1,7 @@
 /** A clock that moves only when it is told to, and makers of what the server would send. */
 
+import { MemoryShelf } from '../../openmeet_bridge/web/client/shelf.js';
+
 export class FakeClock {
   constructor() {
     this.time = 1_000_000;
@@ -44,7 +46,18 @@ export class FakeClock {
 
 /** Resolves when all promises that can go on without time have done so. */
 export async function settled() {
-  for (let i = 0; i < 20; i += 1) await Promise.resolve();
+  for (let i = 0; i < 60; i += 1) await Promise.resolve();
+}
+
+/** Numbers from 0 up to 1 that are the same in every run (mulberry32). */
+export function dice(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
 }
 
 export const ANN = { mxid: '@ann:x', name: 'Ann', avatar_url: null, slug: 'ann' };
@@ -56,17 +69,23 @@ export function message(n, sender = BEN, more = {}) {
     event_id: `$${n}`,
     room_id: '!r',
     order: String(n).padStart(6, '0'),
+    revision: n,
     type: 'm.room.message',
+    kind: 'text',
     sender,
     timestamp: n * 1000,
-    content: { msgtype: 'm.text', body: `text ${n}` },
-    redacted: false,
+    text: `text ${n}`,
     ...more,
   };
 }
 
-export function state(n, type, content, more = {}) {
-  return message(n, ANN, { type, content, state_key: '', ...more });
+/** The same entry after something changed it. */
+export function changed(entry, revision, more) {
+  return { ...entry, revision, ...more };
+}
+
+export function state(n, text, more = {}) {
+  return message(n, ANN, { type: 'm.room.name', kind: 'room', text, state_key: '', ...more });
 }
 
 export function page(entries, more = {}) {
@@ -76,7 +95,9 @@ export function page(entries, more = {}) {
 export function room(more = {}) {
   return {
     room_id: '!r', kind: 'group', slug: 'r', name: 'Room', topic: null, avatar_url: null, url: null,
-    member_count: 2, last_message: null, unread_count: 0, read_order: null, can_send: true, ...more,
+    member_count: 2, last_message: null, unread_count: 0, mention_count: 0, marked_unread: false,
+    read_order: null, direct_with: null,
+    permissions: { send: true, react: true, delete_others: false, mention_room: false }, ...more,
   };
 }
 
@@ -84,4 +105,56 @@ export function receipt(user, n) {
   return {
     room_id: '!r', user, event_id: `$${n}`, order: String(n).padStart(6, '0'), timestamp: n * 1000,
   };
+}
+
+/** What tabs of one browser share, in memory. */
+export class FakeBrowser {
+  constructor({ locks = true } = {}) {
+    this.shelf = new MemoryShelf();
+    this._channels = new Set();
+    this._isHeld = false;
+    this._queue = [];
+    this._hasLocks = locks;
+  }
+
+  /** A tab's own view of it. */
+  tab() {
+    const { shelf } = this;
+    const channel = { onmessage: null, close: () => this._channels.delete(channel) };
+    channel.postMessage = (data) => {
+      const copy = structuredClone(data);
+      for (const other of this._channels) {
+        if (other !== channel) queueMicrotask(() => other.onmessage?.({ data: copy }));
+      }
+    };
+    this._channels.add(channel);
+    return {
+      shelf: {
+        durable: true,
+        all: (area) => shelf.all(area),
+        change: (area, key, change) => shelf.change(area, key, change),
+        clear: () => shelf.clear(),
+        close: () => {},
+      },
+      channel,
+      locks: this._hasLocks ? { request: (...call) => this._request(...call) } : null,
+    };
+  }
+
+  _request(_name, { signal }, act) {
+    return new Promise((resolve, reject) => {
+      const turn = async () => {
+        this._isHeld = true;
+        resolve(await act());
+        this._isHeld = false;
+        this._queue.shift()?.();
+      };
+      signal.addEventListener('abort', () => {
+        this._queue = this._queue.filter((one) => one !== turn);
+        reject(signal.reason);
+      });
+      if (this._isHeld) this._queue.push(turn);
+      else void turn();
+    });
+  }
 }

@@ -48,6 +48,9 @@ async def delete_user(connection: Connection, tenant: TenantId, slug: UserSlug) 
         "DELETE FROM directory_member WHERE tenant = $1 AND user_slug = $2",
         "DELETE FROM directory_override WHERE tenant = $1 AND user_slug = $2",
         "DELETE FROM directory_block WHERE tenant = $1 AND $2 IN (blocker, blocked)",
+        "DELETE FROM preference WHERE tenant = $1 AND user_slug = $2",
+        "DELETE FROM presence USING ghost WHERE ghost.mxid = presence.mxid "
+        "AND ghost.tenant = $1 AND ghost.slug = $2",
     ):
         await connection.execute(statement, tenant, slug)
     done = await connection.execute(
@@ -67,6 +70,7 @@ async def rename_user(
         "UPDATE directory_block SET blocker = $3 WHERE tenant = $1 AND blocker = $2",
         "UPDATE directory_block SET blocked = $3 WHERE tenant = $1 AND blocked = $2",
         "UPDATE ghost SET slug = $3 WHERE tenant = $1 AND slug = $2",
+        "UPDATE preference SET user_slug = $3 WHERE tenant = $1 AND user_slug = $2",
         # Of somebody who is gone and had the slug.
         "DELETE FROM job WHERE tenant = $1 AND kind = 'user' AND slug = $3 AND $2::text <> $3",
         "UPDATE outbox SET user_slug = $3 WHERE tenant = $1 AND user_slug = $2",

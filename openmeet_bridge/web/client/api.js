@@ -1,70 +1,22 @@
-/** @import { DemoUser, Me, Member, Room, SendStatus, TimelinePage } from './types.js' */
-
-/** A request that did not succeed. `status` 0: no answer came (network, time-out). */
-export class ApiError extends Error {
-  /**
-   * @param {string} message
-   * @param {{errcode?: string, status?: number, fields?: Record<string, string>,
-   *          retryAfterMs?: number | null}} [details]
-   */
-  constructor(message, details = {}) {
-    super(message);
-    this.name = 'ApiError';
-    this.errcode = details.errcode ?? 'M_UNKNOWN';
-    this.status = details.status ?? 0;
-    /** What is wrong with which field, by its path. */
-    this.fields = details.fields ?? {};
-    this.retryAfterMs = details.retryAfterMs ?? null;
-  }
-
-  /** True when the same request may succeed later without a change. */
-  get temporary() {
-    return this.status === 0 || this.status === 429 || this.status === 408 || this.status >= 500;
-  }
-
-  /** True when the token or the session cookie is not accepted. */
-  get unauthorized() {
-    return this.status === 401;
-  }
-}
-
 /**
- * @typedef {(options: {renew: boolean}) => string | null | Promise<string | null>} TokenSupplier
- *
- * @typedef {object} ApiOptions
- * @property {string} [baseUrl] Where the bridge is served; default: the document's base.
- * @property {string | null} [tenant]
- * @property {TokenSupplier | null} [token] Without one the session cookie is used.
- * @property {typeof fetch} [fetch]
- * @property {number} [timeoutMs]
- *
- * @typedef {object} RequestOptions
- * @property {unknown} [body]
- * @property {Record<string, string | number | undefined>} [query]
- * @property {boolean} [cookie] The answer sets the session cookie, so it must not be omitted.
- * @property {boolean} [renewed] The token has been renewed for this request already.
+ * @import {
+ *   DemoUser, Draft, EditDraft, Entry, Me, Member, Preferences, Presence, Reaction, Reader, Room,
+ *   SendStatus, TimelinePage, TimelineRange, UnreadTotals, Version,
+ * } from './types.js'
  */
 
-/** The Web API, one method per route. */
-export class Api {
-  /** @param {ApiOptions} [options] */
-  constructor(options = {}) {
-    const base = options.baseUrl ?? globalThis.document?.baseURI ?? 'http://localhost/';
-    /** @type {URL} */
-    this.root = new URL('api/v1/', new URL('.', base));
-    this.tenant = options.tenant ?? null;
-    /** @type {TokenSupplier | null} */
-    this.token = options.token ?? null;
-    this._fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
-    this._timeoutMs = options.timeoutMs ?? 30_000;
-  }
+import { ApiError, Http } from './http.js';
 
+export { ApiError };
+
+/** The Web API, one method per route. */
+export class Api extends Http {
   /** @returns {Promise<Me>} */
   me() {
     return this.request('GET', 'me');
   }
 
-  /** @returns {Promise<{rooms: Room[], cursor: string}>} */
+  /** @returns {Promise<{rooms: Room[], cursor: string, unread: UnreadTotals}>} */
   rooms() {
     return this.request('GET', 'rooms');
   }
@@ -74,7 +26,7 @@ export class Api {
    * @returns {Promise<Room>}
    */
   room(roomId) {
-    return this.request('GET', `rooms/${encodeURIComponent(roomId)}`);
+    return this.request('GET', inRoom(roomId));
   }
 
   /**
@@ -82,16 +34,52 @@ export class Api {
    * @returns {Promise<{members: Member[]}>}
    */
   members(roomId) {
-    return this.request('GET', `rooms/${encodeURIComponent(roomId)}/members`);
+    return this.request('GET', inRoom(roomId, 'members'));
   }
 
   /**
    * @param {string} roomId
-   * @param {{limit?: number, before?: string, after?: string, around?: string}} [range]
+   * @param {TimelineRange} [range]
    * @returns {Promise<TimelinePage>}
    */
   timeline(roomId, range = {}) {
-    return this.request('GET', `rooms/${encodeURIComponent(roomId)}/timeline`, { query: range });
+    return this.request('GET', inRoom(roomId, 'timeline'), { query: { ...range } });
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {string} eventId
+   * @returns {Promise<Entry>}
+   */
+  entry(roomId, eventId) {
+    return this.request('GET', inRoom(roomId, 'entries', eventId));
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {string} eventId
+   * @returns {Promise<{versions: Version[]}>} The original first.
+   */
+  versions(roomId, eventId) {
+    return this.request('GET', inRoom(roomId, 'entries', eventId, 'versions'));
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {string} eventId
+   * @returns {Promise<{reactions: Reaction[]}>} With all the people.
+   */
+  reactions(roomId, eventId) {
+    return this.request('GET', inRoom(roomId, 'entries', eventId, 'reactions'));
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {string} eventId
+   * @returns {Promise<{readers: Reader[]}>}
+   */
+  readers(roomId, eventId) {
+    return this.request('GET', inRoom(roomId, 'entries', eventId, 'readers'));
   }
 
   /**
@@ -99,11 +87,11 @@ export class Api {
    *
    * @param {string} roomId
    * @param {string} txnId
-   * @param {string} body
+   * @param {Draft} draft
    * @returns {Promise<SendStatus>}
    */
-  send(roomId, txnId, body) {
-    return this.request('PUT', this._message(roomId, txnId), { body: { body } });
+  send(roomId, txnId, draft) {
+    return this.request('PUT', inRoom(roomId, 'messages', txnId), { body: draft });
   }
 
   /**
@@ -112,16 +100,80 @@ export class Api {
    * @returns {Promise<SendStatus>}
    */
   sendStatus(roomId, txnId) {
-    return this.request('GET', this._message(roomId, txnId));
+    return this.request('GET', inRoom(roomId, 'messages', txnId));
+  }
+
+  /**
+   * Takes back one's own message, also one that the server has not passed on yet.
+   *
+   * @param {string} roomId
+   * @param {string} txnId
+   * @returns {Promise<SendStatus>}
+   */
+  takeBack(roomId, txnId) {
+    return this.request('DELETE', inRoom(roomId, 'messages', txnId));
+  }
+
+  /**
+   * Safe to repeat with the same `txnId`.
+   *
+   * @param {string} roomId
+   * @param {string} eventId
+   * @param {string} txnId
+   * @param {EditDraft} draft
+   * @returns {Promise<SendStatus>}
+   */
+  edit(roomId, eventId, txnId, draft) {
+    return this.request('PUT', inRoom(roomId, 'entries', eventId, 'edits', txnId), { body: draft });
+  }
+
+  /**
+   * Safe to repeat: afterwards the reaction is there, or it is not.
+   *
+   * @param {string} roomId
+   * @param {string} eventId
+   * @param {string} key
+   * @param {boolean} on
+   * @returns {Promise<SendStatus>}
+   */
+  react(roomId, eventId, key, on) {
+    const path = inRoom(roomId, 'entries', eventId, 'reactions', key);
+    return this.request(on ? 'PUT' : 'DELETE', path);
+  }
+
+  /**
+   * Safe to repeat.
+   *
+   * @param {string} roomId
+   * @param {string} eventId
+   * @param {string} [reason]
+   * @returns {Promise<SendStatus>}
+   */
+  remove(roomId, eventId, reason) {
+    return this.request('DELETE', inRoom(roomId, 'entries', eventId), { query: { reason } });
   }
 
   /**
    * @param {string} roomId
    * @param {string} eventId
+   * @param {{private?: boolean}} [options] `private`: others are not told.
    */
-  markRead(roomId, eventId) {
-    const path = `rooms/${encodeURIComponent(roomId)}/read`;
-    return this.request('POST', path, { body: { event_id: eventId } });
+  markRead(roomId, eventId, options = {}) {
+    const body = { event_id: eventId, ...options };
+    return this.request('POST', inRoom(roomId, 'read'), { body });
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {boolean} unread
+   */
+  markUnread(roomId, unread) {
+    return this.request('PUT', inRoom(roomId, 'unread'), { body: { unread } });
+  }
+
+  /** @returns {Promise<UnreadTotals>} */
+  unread() {
+    return this.request('GET', 'unread');
   }
 
   /**
@@ -129,7 +181,33 @@ export class Api {
    * @param {boolean} typing
    */
   setTyping(roomId, typing) {
-    return this.request('PUT', `rooms/${encodeURIComponent(roomId)}/typing`, { body: { typing } });
+    return this.request('PUT', inRoom(roomId, 'typing'), { body: { typing } });
+  }
+
+  /**
+   * @param {string} roomId
+   * @returns {Promise<{people: Presence[]}>}
+   */
+  presence(roomId) {
+    return this.request('GET', inRoom(roomId, 'presence'));
+  }
+
+  /** @param {'online' | 'idle'} state */
+  setPresence(state) {
+    return this.request('PUT', 'presence', { body: { state } });
+  }
+
+  /** @returns {Promise<Preferences>} */
+  preferences() {
+    return this.request('GET', 'me/preferences');
+  }
+
+  /**
+   * @param {Preferences} preferences
+   * @returns {Promise<Preferences>}
+   */
+  setPreferences(preferences) {
+    return this.request('PUT', 'me/preferences', { body: preferences });
   }
 
   /** @returns {Promise<{ticket: string, expires_in_ms: number}>} */
@@ -168,104 +246,18 @@ export class Api {
     }
     return url.href;
   }
-
-  /**
-   * @param {string} method
-   * @param {string} path Relative to `/api/v1/`.
-   * @param {RequestOptions} [options]
-   * @returns {Promise<any>} The decoded body.
-   */
-  async request(method, path, options = {}) {
-    const url = new URL(path, this.root);
-    for (const [key, value] of Object.entries(options.query ?? {})) {
-      if (value !== undefined) url.searchParams.set(key, String(value));
-    }
-    const token = this.token ? await this.token({ renew: Boolean(options.renewed) }) : null;
-    const response = await this._answer(url, this._init(method, token, options));
-    const body = await readJson(response);
-    if (response.ok) return body ?? {};
-    const error = errorOf(response, body);
-    // A supplier may know a newer token; once is enough to find out.
-    if (error.unauthorized && token && !options.renewed) {
-      return this.request(method, path, { ...options, renewed: true });
-    }
-    throw error;
-  }
-
-  /**
-   * @param {string} method
-   * @param {string | null} token
-   * @param {RequestOptions} options
-   * @returns {RequestInit}
-   */
-  _init(method, token, options) {
-    /** @type {Record<string, string>} */
-    const headers = { Accept: 'application/json' };
-    if (this.tenant !== null) headers['X-Tenant-Id'] = this.tenant;
-    if (token) headers.Authorization = `Bearer ${token}`;
-    // Another site cannot set this header, which is what guards the cookie.
-    if (method !== 'GET') headers['X-Requested-With'] = 'openmeet';
-    if (options.body !== undefined) headers['Content-Type'] = 'application/json';
-    return {
-      method,
-      headers,
-      body: options.body === undefined ? null : JSON.stringify(options.body),
-      // With a token of its own a tab must not depend on whose cookie the browser holds.
-      credentials: token && !options.cookie ? 'omit' : 'same-origin',
-      cache: 'no-store',
-      signal: AbortSignal.timeout(this._timeoutMs),
-    };
-  }
-
-  /**
-   * @param {URL} url
-   * @param {RequestInit} init
-   * @returns {Promise<Response>}
-   */
-  async _answer(url, init) {
-    try {
-      return await this._fetch(url.href, init);
-    } catch {
-      throw new ApiError('The server could not be reached.', { errcode: 'CLIENT_NETWORK' });
-    }
-  }
-
-  /**
-   * @param {string} roomId
-   * @param {string} txnId
-   */
-  _message(roomId, txnId) {
-    return `rooms/${encodeURIComponent(roomId)}/messages/${encodeURIComponent(txnId)}`;
-  }
 }
 
 /**
- * @param {Response} response
- * @returns {Promise<any>} Undefined when there is no JSON in it.
+ * @param {string} roomId
+ * @param {string[]} rest
+ * @returns {string} The path of something in a room. Any text is safe in it.
  */
-async function readJson(response) {
-  try {
-    return await response.json();
-  } catch {
-    // A body cut off in the middle of a success is no success: the caller must not trust it.
-    if (response.ok && response.status !== 204) {
-      throw new ApiError('The answer was cut off.', { errcode: 'CLIENT_NETWORK' });
-    }
-    return undefined;
+function inRoom(roomId, ...rest) {
+  for (const name of rest) {
+    // Every browser reads these as a way up, also escaped: it would ask for something else.
+    if (name !== '.' && name !== '..') continue;
+    throw new ApiError(`“${name}” cannot be used here.`, { errcode: 'M_INVALID_PARAM', status: 400 });
   }
-}
-
-/**
- * @param {Response} response
- * @param {any} body
- * @returns {ApiError}
- */
-function errorOf(response, body) {
-  const seconds = Number(response.headers.get('Retry-After') ?? NaN);
-  return new ApiError(String(body?.error ?? `The server answered ${response.status}.`), {
-    errcode: String(body?.errcode ?? 'M_UNKNOWN'),
-    status: response.status,
-    fields: body?.fields ?? {},
-    retryAfterMs: body?.retry_after_ms ?? (Number.isFinite(seconds) ? seconds * 1000 : null),
-  });
+  return ['rooms', roomId, ...rest].map((name) => encodeURIComponent(name)).join('/');
 }

@@ -1,62 +1,90 @@
 /**
  * One user's chat: API, stream, store, timelines and outbox wired together.
  *
+ * What a page calls (`id`: event id of an entry, or `clientTxnId` of a message on its way):
+ *
+ *   new Chat({ api, storage? })          storage: 'browser' (default) or 'memory'
+ *   await start() · stop() · await signOut()   signOut also deletes what is stored of this user
+ *   store: rooms() room(id) person(mxid) totals() -> {messages, mentions, rooms}
+ *   await openRoom(room) -> Timeline     the newest page; then kept up to date
+ *   timeline(room) -> Timeline | undefined      items() hasBefore hasAfter receipts typing get(id)
+ *   await loadOlder(room) · await loadNewer(room)
+ *   await jumpTo(room, eventId) -> boolean      false: there is no such entry (for us)
+ *   await jumpToDate(room, ms) -> Entry | null  the first entry then or later
+ *   await jumpToNewest(room)             where hasAfter says that the end is not loaded
+ *   send(room, Draft | string) -> id     throws ApiError when the queue is full or it is too long
+ *   edit(room, id, EditDraft) · remove(room, id, reason?)
+ *   react(room, eventId, key, on?)       without `on` it toggles
+ *   retry(room, actionId) · discard(room, actionId)     of what has failed
+ *   await markRead(room, {private?}) · await markUnread(room, unread)
+ *   setTyping(room, typing)              call it at every key, and false at blur; it is debounced
+ *   setActive(active)                    somebody is at the page, or away
+ *   draft(room) -> StoredDraft | null · setDraft(room, {text, reply_to?, editing?} | null)
+ *   presence(mxid) -> {state, last_seen} | null · await loadPresence(room)
+ *   outbox.unsent() -> Action[]          outbox.notice: why nothing is stored, or null
+ *   api                                  versions, reactions, readers, members, preferences, …
+ *
+ * `Timeline.items()` gives rows `{key, entry, echo, actions}`: either `entry` (with one's own
+ * changes on it that are on their way; `reactions[].mine`) or `echo` (a message on its way: text,
+ * html, draft, replyTo, state, reason, fields). `actions` are the changes of that entry that are
+ * on their way or have failed: `{id, kind: 'edit' | 'reaction' | 'deletion', state, reason, fields}`.
+ *
+ * What it tells (`chat.on(topic, listener)`): connection, rooms, timeline {roomId}, typing
+ * {roomId}, presence {mxid}, arrival Entry, removed {roomId, name, reason}, stranger Person,
+ * failed Action, drafts {roomId} (changed by another tab or read from the disk), storage string
+ * (what is written is not kept: a sentence to show).
+ *
+ * @import { Action } from './action.js'
  * @import { Api } from './api.js'
+ * @import { StoredDraft } from './drafts.js'
+ * @import { OpenStorage, UserStorage } from './storage.js'
  * @import { ConnectionState, StreamOptions } from './stream.js'
- * @import { Outgoing } from './outbox.js'
- * @import { Entry, Frame, Me, Person, Receipt, TimelinePage } from './types.js'
+ * @import { Timeline } from './timeline.js'
+ * @import { Draft, EditDraft, Entry, Me, Presence, SendFailure } from './types.js'
  */
 
-import { backoffMs } from './backoff.js';
-import { Emitter } from './emitter.js';
-import { isMessage } from './message.js';
+import { Drafts } from './drafts.js';
+import { Live } from './live.js';
 import { Outbox } from './outbox.js';
+import { MemoryShelf } from './shelf.js';
+import { browserStorage, memoryStorage } from './storage.js';
 import { Store } from './store.js';
 import { Stream } from './stream.js';
-import { Timeline } from './timeline.js';
+import { systemClock } from './types.js';
+import { OwnTyping } from './typing.js';
 
 /**
  * @typedef {object} ChatOptions
  * @property {Api} api
  * @property {Partial<StreamOptions>} [stream]
  * @property {number} [pageSize] Entries to ask for at once.
- *
- * @typedef {object} ChatTopics
- * @property {ConnectionState} connection
- * @property {null} rooms The room list changed.
- * @property {{roomId: string}} timeline Entries, echoes or read marks of a room changed.
- * @property {{roomId: string}} typing
- * @property {Entry} arrival A new message of somebody else, told once.
- * @property {{roomId: string, name: string, reason: string}} removed We are out of a room.
- * @property {Person} stranger The server takes us for somebody else.
+ * @property {'browser' | 'memory' | OpenStorage} [storage] Where drafts and unsent messages are.
  */
 
-/** The longest first page, and how much of what is read stands before what is not. */
-const MOST_FIRST = 150;
-const FEW = 10;
-/** A room's members are counted anew so long (ms) after the last change. */
-const RECOUNT_AFTER = 300;
+/** The server's form of what one has changed comes within so long (ms) after its answer. */
+const SETTLED_AFTER = 10_000;
 
-/** @extends {Emitter<ChatTopics>} */
-export class Chat extends Emitter {
+/** One user's chat. */
+export class Chat extends Live {
   /** @param {ChatOptions} options */
   constructor(options) {
-    super();
-    this.api = options.api;
-    this._pageSize = options.pageSize ?? 50;
+    const clock = options.stream?.clock ?? systemClock;
+    super({ api: options.api, clock, pageSize: options.pageSize ?? 50 });
+    this._openStorage = openerOf(options.storage ?? 'browser');
     /** @type {Me | null} */
     this.me = null;
-    this.store = new Store({ mxid: '', name: '', avatar_url: null, slug: null });
-    /** @type {Map<string, Timeline>} */
-    this._timelines = new Map();
-    /** @type {Map<string, Promise<unknown>>} Requests for pages under way, by room. */
-    this._loading = new Map();
-    /** @type {Frame[] | null} Frames that wait for a snapshot. */
-    this._held = null;
-    this._resets = 0;
-    /** @type {Map<string, ReturnType<typeof setTimeout>>} Timers, by room. */
-    this._recounts = new Map();
-    this.outbox = new Outbox({ api: this.api, onChange: (message) => this._onOutgoing(message) });
+    this.outbox = new Outbox({ api: this.api });
+    this._drafts = new Drafts(new MemoryShelf());
+    /** @type {UserStorage | null} */
+    this._storage = null;
+    /** @type {string | null} What is wrong with the storage. */
+    this._trouble = null;
+    /** @type {Set<any>} */
+    this._timers = new Set();
+    this._ownTyping = new OwnTyping((roomId, typing) => {
+      // Typing expires by itself.
+      this.api.setTyping(roomId, typing).catch(() => undefined);
+    }, clock);
     this.stream = new Stream({
       api: this.api,
       ...options.stream,
@@ -65,26 +93,93 @@ export class Chat extends Emitter {
     });
   }
 
+  /** @param {string} roomId */
+  _makeTimeline(roomId) {
+    const timeline = super._makeTimeline(roomId);
+    for (const action of this.outbox.unsent()) if (action.roomId === roomId) timeline.apply(action);
+    return timeline;
+  }
+
   /** Fetches who we are and our rooms, then opens the stream where that snapshot ends. */
   async start() {
     this.me = await this.api.me();
     this.store = new Store(this.me.user);
-    const { rooms, cursor } = await this.api.rooms();
-    this.store.replace(rooms);
-    this.emit('rooms', null);
-    this.stream.start(cursor);
+    try {
+      const [{ rooms, cursor }] = await Promise.all([this.api.rooms(), this._takeUp(this.me)]);
+      this.store.replace(rooms);
+      this.emit('rooms', null);
+      this.stream.start(cursor);
+    } catch (error) {
+      // Whoever tries again makes another one, which must find nothing taken.
+      this.stop();
+      throw error;
+    }
+  }
+
+  /**
+   * Takes up what an earlier visit has left.
+   *
+   * @param {Me} me
+   */
+  async _takeUp({ tenant, user }) {
+    const name = `openmeet-chat ${this.api.root?.href} ${tenant.id} ${user.mxid}`;
+    const storage = this._openStorage(name, (reason) => this._onTrouble(reason));
+    const { shelf, channel, locks } = storage;
+    this._storage = storage;
+    this._drafts = new Drafts(shelf, {
+      channel, now: () => this._clock.now(), onChange: (roomId) => this.emit('drafts', { roomId }),
+    });
+    this.outbox = new Outbox({
+      api: this.api, shelf, channel, locks, name, clock: this._clock,
+      onChange: (action) => this._onAction(action),
+    });
+    if (channel) channel.onmessage = ({ data }) => this._onOtherTab(data);
+    await this._drafts.load();
+    await this.outbox.start();
+    if (this._trouble && !this.outbox.notice) this._onTrouble(this._trouble);
+  }
+
+  /** @param {string} reason */
+  _onTrouble(reason) {
+    this._trouble = reason;
+    const notice = `What you write is not kept when this page closes: ${reason}`;
+    if (!this._storage) return;
+    this._closeChannel();
+    this._drafts.channel = null;
+    this.outbox.goAlone(notice);
+    this.emit('storage', notice);
   }
 
   stop() {
-    this._resets += 1;
-    for (const timer of this._recounts.values()) clearTimeout(timer);
+    super.stop();
+    for (const timer of this._timers) this._clock.clearTimeout(timer);
+    this._ownTyping.close();
     this.stream.stop();
     this.outbox.stop();
+    this._drafts.forget();
+    this._closeChannel();
+    this._storage?.shelf.close();
   }
 
-  /** @param {string} roomId */
-  timeline(roomId) {
-    return this._timelines.get(roomId);
+  _closeChannel() {
+    this._storage?.channel?.close();
+    // Nothing can be said by one that is closed.
+    if (this._storage) this._storage.channel = null;
+  }
+
+  /** Ends, and leaves nothing of this user in the browser. */
+  async signOut() {
+    this._storage?.channel?.postMessage({ type: 'signedOut' });
+    const shelf = this._storage?.shelf;
+    this.stop();
+    await shelf?.clear();
+  }
+
+  /** @param {any} message */
+  _onOtherTab(message) {
+    if (message.type === 'signedOut') return this.stop();
+    this.outbox.hear(message);
+    return this._drafts.hear(message);
   }
 
   /**
@@ -94,119 +189,126 @@ export class Chat extends Emitter {
    * @param {string} roomId
    * @returns {Promise<Timeline>}
    */
-  async openRoom(roomId) {
-    const known = this._timelines.get(roomId) ?? new Timeline(roomId);
-    this._timelines.set(roomId, known);
-    if (!known.loaded) await this._load(known, 'first', { limit: this._firstPage(roomId) });
-    return known;
+  openRoom(roomId) {
+    return this._pages.open(roomId);
   }
 
   /** @param {string} roomId */
-  _firstPage(roomId) {
-    const unread = this.store.room(roomId)?.unread_count ?? 0;
-    return Math.max(this._pageSize, Math.min(MOST_FIRST, unread + FEW));
+  loadOlder(roomId) {
+    return this._pages.older(roomId);
+  }
+
+  /** @param {string} roomId */
+  loadNewer(roomId) {
+    return this._pages.newer(roomId);
+  }
+
+  /**
+   * Loads what is around an entry, in place of what is loaded.
+   *
+   * @param {string} roomId
+   * @param {string} eventId
+   * @returns {Promise<boolean>} False: there is no such entry for us.
+   */
+  jumpTo(roomId, eventId) {
+    return this._pages.around(roomId, eventId);
   }
 
   /**
    * @param {string} roomId
-   * @returns {Promise<void>}
+   * @param {number} at Milliseconds.
+   * @returns {Promise<Entry | null>} The first entry then or later; null in an empty room.
    */
-  async loadOlder(roomId) {
-    const timeline = this._timelines.get(roomId);
-    if (!timeline?.oldest || !timeline.hasBefore) return;
-    await this._load(timeline, 'before', { before: timeline.oldest.order });
+  jumpToDate(roomId, at) {
+    return this._pages.at(roomId, at);
   }
 
-  /**
-   * @param {Timeline} timeline
-   * @param {'first' | 'before'} where
-   * @param {{limit?: number, before?: string}} range
-   */
-  async _load(timeline, where, range) {
-    const { roomId } = timeline;
-    const pending = this._loading.get(roomId);
-    if (pending) return void (await pending);
-    const request = this.api.timeline(roomId, { limit: this._pageSize, ...range });
-    this._loading.set(roomId, request);
-    try {
-      const page = await request;
-      // After a reset this model is nobody's any more.
-      if (this._timelines.get(roomId) !== timeline) return undefined;
-      this._take(timeline, page, where);
-      this.emit('timeline', { roomId });
-    } finally {
-      this._loading.delete(roomId);
-    }
-    return undefined;
-  }
-
-  /**
-   * @param {Timeline} timeline
-   * @param {TimelinePage} page
-   * @param {'first' | 'before'} where
-   */
-  _take(timeline, page, where) {
-    for (const entry of page.entries) this.store.learn(entry);
-    timeline.merge(page, where);
+  /** @param {string} roomId */
+  jumpToNewest(roomId) {
+    return this._pages.newest(roomId);
   }
 
   /**
    * @param {string} roomId
-   * @param {string} body
+   * @param {Draft | string} draft
+   * @returns {string} The key of its row.
+   * @throws {ApiError} Too much is waiting, or it is too long to be kept.
    */
-  send(roomId, body) {
-    const message = this.outbox.enqueue(roomId, body);
-    this._timelines.get(roomId)?.addEcho({
-      clientTxnId: message.txnId,
-      body,
-      sender: this.store.me,
-      timestamp: Date.now(),
-      state: message.state,
-      eventId: null,
-      reason: null,
-    });
-    this.emit('timeline', { roomId });
+  send(roomId, draft) {
+    const { id } = this.outbox.send(roomId, typeof draft === 'string' ? { body: draft } : draft);
+    this._ownTyping.stop(roomId);
+    // One wants to see what one has said.
+    if (this.timeline(roomId)?.hasAfter) this.jumpToNewest(roomId).catch(() => undefined);
+    return id;
   }
 
   /**
    * @param {string} roomId
-   * @param {string} txnId
+   * @param {string} id Of an event, or of a message on its way.
+   * @param {EditDraft} draft
    */
-  retry(roomId, txnId) {
-    const message = this.outbox.discard(txnId);
-    this._timelines.get(roomId)?.removeEcho(txnId);
-    if (message) this.send(roomId, message.body);
+  edit(roomId, id, draft) {
+    this.outbox.edit(roomId, id, draft);
+    this._ownTyping.stop(roomId);
   }
 
   /**
    * @param {string} roomId
-   * @param {string} txnId
+   * @param {string} id Of an event, or of a message on its way.
+   * @param {string} [reason]
    */
-  discard(roomId, txnId) {
-    this.outbox.discard(txnId);
-    this._timelines.get(roomId)?.removeEcho(txnId);
-    this.emit('timeline', { roomId });
+  remove(roomId, id, reason) {
+    this.outbox.remove(roomId, id, reason ?? null);
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {string} eventId
+   * @param {string} key
+   * @param {boolean} [on] Default: the contrary of what is.
+   */
+  react(roomId, eventId, key, on) {
+    const wanted = on ?? !this.timeline(roomId)?.hasReacted(eventId, key);
+    this.outbox.react(roomId, eventId, key, wanted);
+  }
+
+  /**
+   * @param {string} _roomId
+   * @param {string} actionId Of what has failed.
+   */
+  retry(_roomId, actionId) {
+    this.outbox.retry(actionId);
+  }
+
+  /**
+   * @param {string} _roomId
+   * @param {string} actionId Of what has failed.
+   */
+  discard(_roomId, actionId) {
+    this.outbox.discard(actionId);
   }
 
   /**
    * Marks a room read up to the newest entry that is loaded.
    *
    * @param {string} roomId
+   * @param {{private?: boolean}} [options] `private`: others are not told.
    */
-  async markRead(roomId) {
-    const newest = this._timelines.get(roomId)?.newest;
+  async markRead(roomId, options = {}) {
+    const newest = this.timeline(roomId)?.newest;
     const room = this.store.room(roomId);
     if (!newest || !room) return;
-    if (room.read_order !== null && room.read_order >= newest.order) return;
+    const isNews = room.read_order === null || room.read_order < newest.order;
+    if (!isNews && !room.marked_unread) return;
     this._onReceipt({
       room_id: roomId,
       user: this.store.me,
       event_id: newest.event_id,
       order: newest.order,
-      timestamp: Date.now(),
+      timestamp: this._clock.now(),
     });
     try {
-      await this.api.markRead(roomId, newest.event_id);
+      await this.api.markRead(roomId, newest.event_id, options);
     } catch {
       // The next newer message marks this one too; a count that is off for a while harms nobody.
     }
@@ -214,181 +316,137 @@ export class Chat extends Emitter {
 
   /**
    * @param {string} roomId
-   * @param {boolean} typing
+   * @param {boolean} unread
    */
-  async setTyping(roomId, typing) {
+  async markUnread(roomId, unread) {
+    const room = this.store.room(roomId);
+    if (!room) return;
+    this.store.putRoom({ ...room, marked_unread: unread });
+    this.emit('rooms', null);
     try {
-      await this.api.setTyping(roomId, typing);
-    } catch {
-      // Typing expires by itself.
+      await this.api.markUnread(roomId, unread);
+    } catch (error) {
+      void this._recount.now(roomId);
+      throw error;
     }
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {boolean} typing True at every key, false when one has left the field.
+   */
+  setTyping(roomId, typing) {
+    if (typing) this._ownTyping.key(roomId);
+    else this._ownTyping.stop(roomId);
+  }
+
+  /** @param {boolean} active Whether somebody is at the page. */
+  setActive(active) {
+    void this._presence.setActive(active);
+  }
+
+  /**
+   * @param {string} mxid
+   * @returns {Presence | null}
+   */
+  presence(mxid) {
+    return this._presence.of(mxid);
+  }
+
+  /**
+   * @param {string} roomId
+   * @returns {StoredDraft | null}
+   */
+  draft(roomId) {
+    return this._drafts.get(roomId);
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {StoredDraft | null} draft
+   */
+  setDraft(roomId, draft) {
+    this._drafts.set(roomId, draft);
   }
 
   /** @param {ConnectionState} state */
   _onState(state) {
-    if (state.phase === 'live') this.outbox.wake();
-    else this._clearTyping();
+    if (state.phase === 'live') {
+      this.outbox.wake();
+      this._presence.renewed();
+    } else {
+      this._typing.clear();
+    }
     this.emit('connection', state);
   }
 
-  /** Nobody tells us any more when they stop. */
-  _clearTyping() {
-    for (const timeline of this._timelines.values()) {
-      if (!timeline.typing.length) continue;
-      timeline.typing = [];
-      this.emit('typing', { roomId: timeline.roomId });
+  /** @param {Action} action */
+  _onAction(action) {
+    const { id, roomId, kind, state } = action;
+    this.timeline(roomId)?.apply(action);
+    if (state === 'failed') this.emit('failed', action);
+    if (state === 'sent' && kind !== 'message') {
+      this._later(SETTLED_AFTER, () => void this._settle(roomId, id, action.target));
     }
-  }
-
-  /** @param {Outgoing} message */
-  _onOutgoing(message) {
-    const { txnId, roomId, state, eventId, reason } = message;
-    this._timelines.get(roomId)?.updateEcho(txnId, { state, eventId, reason });
     this.emit('timeline', { roomId });
   }
 
-  /** @param {Frame} frame */
-  _onFrame(frame) {
-    if (frame.type === 'reset') void this._reset();
-    else if (this._held) this._held.push(frame);
-    else this._apply(frame);
-  }
-
-  /** @param {Frame} frame */
-  _apply(frame) {
-    const { data } = frame;
-    switch (frame.type) {
-      case 'hello': return this._onHello(data.user);
-      case 'timeline': return this._onEntry(data);
-      case 'membership': return this._onMembership(data);
-      case 'room.added': return void this._fetchRoom(data.room_id);
-      case 'room.removed': return this._onRemoved(data);
-      case 'typing': return this._onTyping(data);
-      case 'receipt': return this._onReceipt(data);
-      case 'send.failed': return this.outbox.fail(data.client_txn_id, data.error);
-      default: return undefined;
-    }
-  }
-
-  /** @param {Person} user */
-  _onHello(user) {
-    if (user.mxid !== this.store.me.mxid) this.emit('stranger', user);
-  }
-
-  /** @param {Entry} entry */
-  _onEntry(entry) {
-    if (entry.client_txn_id && entry.sender.mxid === this.store.me.mxid) {
-      this.outbox.confirm(entry.client_txn_id, entry.event_id);
-    }
-    const newest = this._timelines.get(entry.room_id)?.newest;
-    const outcome = this._timelines.get(entry.room_id)?.upsert(entry);
-    this.store.applyEntry(entry);
-    this.emit('rooms', null);
-    this.emit('timeline', { roomId: entry.room_id });
-    this._stopTyping(entry);
-    const isNews = outcome === 'added' && (!newest || entry.order > newest.order);
-    const theirs = entry.sender.mxid !== this.store.me.mxid;
-    if (isNews && theirs && isMessage(entry)) this.emit('arrival', entry);
-  }
-
   /**
-   * Who has just spoken is not typing, whatever they forgot to say.
-   *
    * @param {Entry} entry
+   * @param {boolean} changed
    */
-  _stopTyping(entry) {
-    const timeline = this._timelines.get(entry.room_id);
-    const rest = timeline?.typing.filter((user) => user.mxid !== entry.sender.mxid);
-    if (!timeline || !rest || rest.length === timeline.typing.length) return;
-    timeline.typing = rest;
-    this.emit('typing', { roomId: entry.room_id });
-  }
-
-  /** @param {{room_id: string, user: Person, membership: string}} data */
-  _onMembership(data) {
-    this.store.addPerson(data.user);
-    // Whether this changes the number of members only the server knows. Many join at once.
-    clearTimeout(this._recounts.get(data.room_id));
-    const timer = setTimeout(() => void this._fetchRoom(data.room_id), RECOUNT_AFTER);
-    this._recounts.set(data.room_id, timer);
-  }
-
-  /** @param {string} roomId */
-  async _fetchRoom(roomId) {
-    try {
-      this.store.putRoom(await this.api.room(roomId));
-      this.emit('rooms', null);
-    } catch {
-      // Gone again, or it comes with the next snapshot.
-    }
+  _onEntry(entry, changed) {
+    const mine = entry.sender.mxid === this.store.me.mxid;
+    if (entry.client_txn_id && mine) this.outbox.confirm(entry.client_txn_id, entry.event_id);
+    super._onEntry(entry, changed);
   }
 
   /** @param {{room_id: string, reason: string}} data */
   _onRemoved(data) {
-    const name = this.store.room(data.room_id)?.name ?? '';
-    this.store.removeRoom(data.room_id);
-    this._timelines.delete(data.room_id);
-    this.emit('rooms', null);
-    this.emit('removed', { roomId: data.room_id, name, reason: data.reason });
+    this.outbox.leave(data.room_id);
+    this._drafts.set(data.room_id, null);
+    super._onRemoved(data);
   }
 
-  /** @param {{room_id: string, users: Person[]}} data */
-  _onTyping(data) {
-    const timeline = this._timelines.get(data.room_id);
-    if (!timeline) return;
-    timeline.typing = data.users.filter((user) => user.mxid !== this.store.me.mxid);
-    this.emit('typing', { roomId: data.room_id });
+  /** @param {SendFailure} failure */
+  _onSendFailed(failure) {
+    this.outbox.fail(failure);
   }
 
-  /** @param {Receipt} receipt */
-  _onReceipt(receipt) {
-    const timeline = this._timelines.get(receipt.room_id);
-    this.store.addPerson(receipt.user);
-    if (timeline?.applyReceipt(receipt)) this.emit('timeline', { roomId: receipt.room_id });
-    const certain = this.store.applyReceipt(receipt, timeline?.entries ?? []);
-    if (!certain) void this._fetchRoom(receipt.room_id);
-    if (receipt.user.mxid === this.store.me.mxid) this.emit('rooms', null);
-  }
-
-  /** Forgets everything and fetches it again; frames wait meanwhile. */
-  async _reset() {
-    this._held = [];
-    this._resets += 1;
-    const mine = this._resets;
-    for (let attempt = 1; mine === this._resets; attempt += 1) {
-      try {
-        await this._refetch();
-        break;
-      } catch {
-        // The stream goes on from the new cursor, so nobody else would ask again.
-        await new Promise((done) => setTimeout(done, backoffMs(attempt)));
-      }
+  /**
+   * The server's form should be here by now; where it is not, it is asked for.
+   *
+   * @param {string} roomId
+   * @param {string} id
+   * @param {string | null} eventId
+   */
+  async _settle(roomId, id, eventId) {
+    if (!this.timeline(roomId)?.isOpen(id)) return;
+    try {
+      const entry = eventId === null ? null : await this.api.entry(roomId, eventId);
+      if (entry) this.timeline(roomId)?.upsert(entry, true);
+    } catch {
+      // Then what is here is the best that is known.
     }
-    if (mine !== this._resets) return;
-    const held = this._held;
-    this._held = null;
-    for (const frame of held) this._apply(frame);
-    this.emit('rooms', null);
-  }
-
-  async _refetch() {
-    const { rooms } = await this.api.rooms();
-    this.store.replace(rooms);
-    await Promise.all([...this._timelines.keys()].map((roomId) => this._reload(roomId)));
-  }
-
-  /** @param {string} roomId */
-  async _reload(roomId) {
-    if (!this.store.room(roomId)) return void this._timelines.delete(roomId);
-    const page = await this.api.timeline(roomId, { limit: this._pageSize });
-    const fresh = new Timeline(roomId);
-    // Now, not before: what was written meanwhile belongs to it too.
-    for (const item of this._timelines.get(roomId)?.items() ?? []) {
-      if (item.echo) fresh.addEcho(item.echo);
-    }
-    this._take(fresh, page, 'first');
-    this._timelines.set(roomId, fresh);
+    this.timeline(roomId)?.settle(id);
     this.emit('timeline', { roomId });
-    return undefined;
   }
+
+  /**
+   * @param {number} ms
+   * @param {() => void} act
+   */
+  _later(ms, act) {
+    const timer = this._clock.setTimeout(() => {
+      this._timers.delete(timer);
+      act();
+    }, ms);
+    this._timers.add(timer);
+  }
+}
+
+/** @param {'browser' | 'memory' | OpenStorage} storage */
+function openerOf(storage) {
+  if (storage === 'browser') return browserStorage;
+  return storage === 'memory' ? memoryStorage : storage;
 }

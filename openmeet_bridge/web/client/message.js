@@ -1,19 +1,15 @@
-/** @import { Entry } from './types.js' */
+/** @import { Entry, Kind } from './types.js' */
 
-const MESSAGES = new Set(['m.room.message', 'm.room.encrypted', 'm.sticker']);
+/** @type {Set<Kind>} What a person said, as opposed to what happened to the room. */
+const MESSAGES = new Set([
+  'text', 'emote', 'notice', 'image', 'video', 'audio', 'file', 'sticker', 'location', 'poll',
+  'call', 'encrypted',
+]);
 
 /**
  * @param {Entry} entry
- * @returns {boolean} True for what a person said, as opposed to what happened to the room.
+ * @returns {boolean} True for what counts as unread and stands in the room list.
  */
 export function isMessage(entry) {
-  return MESSAGES.has(entry.type) && entry.state_key === undefined;
-}
-
-/**
- * @param {unknown} value
- * @returns {string} The value when it is text, else nothing.
- */
-export function text(value) {
-  return typeof value === 'string' ? value : '';
+  return MESSAGES.has(entry.kind);
 }

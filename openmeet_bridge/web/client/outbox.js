@@ -1,255 +1,303 @@
 /**
- * Messages on their way: in order within a room, each repeated with the same id until it is known
- * what became of it.
+ * What a user has written and done, on its way to the server: kept over reload and crash, sent by
+ * exactly one of the user's tabs, in order within a room, each with an id that makes it safe to
+ * repeat.
  *
- * @import { Api } from './api.js'
- * @import { Clock, SendStatus } from './types.js'
+ * @import { Action, Deed } from './action.js'
+ * @import { Channel } from './queue.js'
+ * @import { SendApi } from './sender.js'
+ * @import { Shelf } from './shelf.js'
+ * @import { Clock, Draft, EditDraft, SendFailure } from './types.js'
  */
 
-import { ApiError } from './api.js';
-import { backoffMs } from './backoff.js';
+import {
+  checkSize, deedOf, isUntouched, makeAction, newActionId, rewritten,
+} from './action.js';
+import { ApiError } from './http.js';
+import { Leader } from './leader.js';
+import { Queue } from './queue.js';
+import { Sender } from './sender.js';
+import { MemoryShelf } from './shelf.js';
 import { systemClock } from './types.js';
 
 /**
- * `queued`: its turn will come. `sending`: asked the server. `waiting`: the server was not to be
- * had, it is tried again at `retryAt`. `pending`: the server has it and passes it on. `sent`: it
- * has an event id. `failed`: refused for good; a person decides.
- *
- * @typedef {object} Outgoing
- * @property {string} txnId
- * @property {string} roomId
- * @property {string} body
- * @property {'queued' | 'sending' | 'waiting' | 'pending' | 'sent' | 'failed'} state
- * @property {number} attempt
- * @property {number | null} retryAt
- * @property {string | null} eventId
- * @property {string | null} reason
- *
  * @typedef {object} OutboxOptions
- * @property {Pick<Api, 'send' | 'sendStatus'>} api
- * @property {(message: Outgoing) => void} [onChange]
+ * @property {SendApi} api
+ * @property {(action: Action) => void} [onChange] Also with `sent` and `gone`, once each.
+ * @property {Shelf} [shelf] Default: it lasts as long as the page.
+ * @property {Channel | null} [channel] To the other tabs; what they send goes to `hear`.
+ * @property {Pick<LockManager, 'request'> | null} [locks]
+ * @property {string} [name] The same in all tabs of this user.
  * @property {Clock} [clock]
  * @property {() => number} [random]
  * @property {() => string} [newId]
  */
 
-/** How often (ms) to ask what became of a message that the server has taken. */
-const ASK_EVERY = 20_000;
-
-/** The queue of unsent messages of one user. */
+/** The queue of what one user has done. */
 export class Outbox {
   /** @param {OutboxOptions} options */
   constructor(options) {
-    this._api = options.api;
-    this._onChange = options.onChange ?? (() => {});
     this._clock = options.clock ?? systemClock;
-    this._random = options.random ?? Math.random;
-    this._newId = options.newId ?? newClientTxnId;
-    /** @type {Map<string, Outgoing>} In the order of writing. */
-    this._messages = new Map();
-    /** @type {Map<string, any>} Timers by room. */
-    this._timers = new Map();
-    /** @type {any} */
-    this._asking = null;
+    this._newId = options.newId ?? newActionId;
+    const shelf = options.shelf ?? new MemoryShelf();
+    this._queue = new Queue(shelf, {
+      channel: options.channel ?? null, onChange: options.onChange ?? (() => {}),
+    });
+    this._sender = new Sender({
+      api: options.api, queue: this._queue, clock: this._clock,
+      random: options.random ?? Math.random, isLeading: () => this._leader.leading,
+    });
+    this._leader = new Leader({
+      name: options.name ?? 'outbox', owner: newActionId(), shelf, locks: options.locks ?? null,
+      clock: this._clock, onLead: () => this._sender.lead(),
+    });
+    /** @type {string | null} Why what is written does not outlast the page; a sentence. */
+    this.notice = null;
   }
 
-  /** @returns {Outgoing[]} Everything that is not known to be sent. */
+  /** Takes up what was left, and sends it, unless another tab does. */
+  async start() {
+    await this._queue.load();
+    this._leader.start();
+  }
+
+  /** Stops all timers; what is on the shelf stays there. */
+  stop() {
+    this._leader.stop();
+    this._sender.stop();
+    this._queue.forget();
+  }
+
+  /** @returns {Action[]} Everything that is not known to be sent. */
   unsent() {
-    return [...this._messages.values()];
+    return this._queue.all();
   }
 
   /**
    * @param {string} roomId
-   * @param {string} body
-   * @returns {Outgoing}
+   * @param {Draft} draft
+   * @returns {Action}
+   * @throws {ApiError} The queue is full, or the draft too long.
    */
-  enqueue(roomId, body) {
-    const txnId = this._newId();
-    /** @type {Outgoing} */
-    const message = {
-      txnId, roomId, body, state: 'queued', attempt: 0, retryAt: null, eventId: null, reason: null,
-    };
-    this._messages.set(txnId, message);
-    void this._next(roomId);
-    return message;
+  send(roomId, draft) {
+    return this._add(roomId, { kind: 'message', draft });
   }
 
   /**
-   * Sends a failed message once more, under a new id: the server remembers the old one as failed.
+   * Changes a message: in the queue where the server cannot have it yet, else with an edit.
    *
-   * @param {string} txnId
-   * @returns {Outgoing | null}
+   * @param {string} roomId
+   * @param {string} id Of an event, or of a message on its way.
+   * @param {EditDraft} edit
+   * @throws {ApiError} As {@link send}.
    */
-  retry(txnId) {
-    const message = this.discard(txnId);
-    return message && this.enqueue(message.roomId, message.body);
+  edit(roomId, id, edit) {
+    const words = rewritten(null, edit);
+    const message = this._queue.get(id);
+    const earlier = this._changesOf(id).filter((one) => one.kind === 'edit');
+    const waiting = earlier.find(isUntouched);
+    if (message?.state === 'failed') {
+      return void this._resend(message, rewritten(message.draft, edit));
+    }
+    if (isUntouched(message)) return this._rewrite(roomId, id, edit);
+    if (waiting) return this._rewrite(roomId, waiting.id, edit);
+    for (const one of earlier) if (one.state === 'failed') this.discard(one.id);
+    this._add(roomId, { kind: 'edit', draft: words, ...this._place(id) });
+    return undefined;
   }
 
   /**
-   * Forgets a failed message.
+   * Deletes a message, or takes it out of the queue.
    *
-   * @param {string} txnId
-   * @returns {Outgoing | null}
+   * @param {string} roomId
+   * @param {string} id Of an event, or of a message on its way.
+   * @param {string | null} [why]
+   * @throws {ApiError} The queue is full.
    */
-  discard(txnId) {
-    const message = this._messages.get(txnId);
-    if (message?.state !== 'failed') return null;
-    this._messages.delete(txnId);
-    return message;
+  remove(roomId, id, why = null) {
+    const message = this._queue.get(id);
+    const changes = this._changesOf(id);
+    if (changes.some((one) => one.kind === 'deletion' && one.state !== 'failed')) return;
+    for (const one of changes) if (one.state !== 'sending') void this._queue.end(one.id, 'gone');
+    if (message) void this._queue.end(id, 'gone');
+    // Another tab may be about to send what seems untouched here.
+    const unheard = message?.state === 'failed' || (this._leader.leading && isUntouched(message));
+    if (!unheard) {
+      this._add(roomId, { kind: 'deletion', why, ...this._place(id) });
+    }
+    this._sender.resume(roomId);
+  }
+
+  /**
+   * Puts a reaction to a message, or takes it away. What is in the queue is enough to undo.
+   *
+   * @param {string} roomId
+   * @param {string} target Event id.
+   * @param {string} key
+   * @param {boolean} on
+   * @throws {ApiError} The queue is full.
+   */
+  react(roomId, target, key, on) {
+    const earlier = this._changesOf(target)
+      .filter((one) => one.kind === 'reaction' && one.key === key && one.state !== 'sending');
+    // Another tab may be about to send what seems untouched here.
+    const isUnheard = this._leader.leading && earlier.every(isUntouched);
+    const undone = isUnheard && earlier.some((one) => one.on !== on);
+    for (const one of earlier) void this._queue.end(one.id, 'gone');
+    if (!undone) this._add(roomId, { kind: 'reaction', target, key, on }, !isUnheard);
+    this._sender.resume(roomId);
+  }
+
+  /**
+   * Does again what has failed, under a new id: the server remembers the old one as failed.
+   *
+   * @param {string} id
+   * @returns {Action | null}
+   */
+  retry(id) {
+    const action = this._queue.get(id);
+    return action?.state === 'failed' ? this._resend(action, action.draft) : null;
+  }
+
+  /**
+   * Forgets what has failed.
+   *
+   * @param {string} id
+   * @returns {Action | null}
+   */
+  discard(id) {
+    const action = this._queue.get(id);
+    if (action?.state !== 'failed') return null;
+    void this._queue.end(id, 'gone');
+    return action;
+  }
+
+  /** @param {string} roomId Nothing can be done there any more. */
+  leave(roomId) {
+    for (const action of this._queue.all()) {
+      if (action.roomId === roomId) void this._queue.end(action.id, 'gone');
+    }
   }
 
   /**
    * The log has it: nothing is left to do.
    *
-   * @param {string} txnId
+   * @param {string} id
    * @param {string} eventId
    */
-  confirm(txnId, eventId) {
-    const message = this._messages.get(txnId);
-    if (!message) return;
-    // Whatever was thought of it before, also that it had failed.
-    this._messages.delete(txnId);
-    this._change(message, { state: 'sent', eventId, reason: null });
-    void this._next(message.roomId);
+  confirm(id, eventId) {
+    this._sender.done(id, eventId);
   }
 
   /**
-   * The server reports that it could not pass it on.
+   * The server reports that it could not pass something on.
    *
-   * @param {string} txnId
-   * @param {string} reason
+   * @param {SendFailure} failure
    */
-  fail(txnId, reason) {
-    const message = this._messages.get(txnId);
-    if (message) this._settle(message, { status: 'failed', error: reason });
+  fail({ action, client_txn_id: id, event_id: target, key, errcode, error }) {
+    const known = id === undefined
+      ? this._changesOf(target ?? '').find((one) => isMeant(one, action, key))
+      : this._queue.get(id);
+    if (known) this._sender.settle(known.id, { status: 'failed', errcode, error });
   }
 
   /** The server can be reached again: no need to wait any longer. */
   wake() {
-    const rooms = new Set(this.unsent().map((message) => message.roomId));
-    for (const roomId of rooms) {
-      this._clock.clearTimeout(this._timers.get(roomId));
-      void this._next(roomId);
-    }
-    void this._ask();
+    this._sender.wake();
+    if (!this._leader.leading) this._queue.channel?.postMessage({ type: 'wake' });
   }
 
-  /** Stops all timers. */
-  stop() {
-    for (const timer of this._timers.values()) this._clock.clearTimeout(timer);
-    this._clock.clearTimeout(this._asking);
-    this._messages.clear();
-  }
-
-  /** @param {string} roomId */
-  async _next(roomId) {
-    const here = this.unsent().filter((message) => message.roomId === roomId);
-    // One at a time: the second may not overtake the first.
-    if (here.some((message) => message.state === 'sending')) return;
-    const message = here.find(({ state }) => state === 'queued' || state === 'waiting');
-    if (message) await this._send(message);
-  }
-
-  /** @param {Outgoing} message */
-  async _send(message) {
-    this._change(message, { state: 'sending', retryAt: null });
-    try {
-      const status = await this._api.send(message.roomId, message.txnId, message.body);
-      this._settle(message, status);
-    } catch (error) {
-      if (this._wait(message, error)) return;
-    }
-    await this._next(message.roomId);
+  /** @param {any} message What another tab has sent. */
+  hear(message) {
+    this._queue.hear(message);
+    if (message.type === 'wake') this._sender.wake();
+    if (message.type === 'action') void this._sender.next(message.action.roomId);
   }
 
   /**
-   * @param {Outgoing} message
-   * @param {unknown} error
-   * @returns {boolean} True when the room has to wait for it.
+   * There is no storage any more that tabs could share: this one is on its own.
+   *
+   * @param {string} notice
    */
-  _wait(message, error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    // The stream may have told of its end while the answer was on its way.
-    if (message.state !== 'sending') return false;
-    const known = error instanceof ApiError ? error : new ApiError(reason);
-    if (!known.temporary && !known.unauthorized) {
-      this._change(message, { state: 'failed', reason: reasonOf(known) });
-      return false;
-    }
-    const attempt = message.attempt + 1;
-    const ms = Math.max(backoffMs(attempt, this._random), known.retryAfterMs ?? 0);
-    this._change(message, { state: 'waiting', attempt, retryAt: this._clock.now() + ms, reason });
-    const timer = this._clock.setTimeout(() => void this._next(message.roomId), ms);
-    this._timers.set(message.roomId, timer);
-    return true;
+  goAlone(notice) {
+    this.notice = notice;
+    this._queue.channel = null;
+    this._leader.lead();
   }
 
   /**
-   * @param {Outgoing} message
-   * @param {SendStatus} status
+   * @param {string} roomId
+   * @param {Deed} deed
+   * @param {boolean} [tried] It takes the place of something that the server may have heard of.
+   * @returns {Action}
    */
-  _settle(message, status) {
-    if (message.state === 'sent' || message.state === 'failed') return;
-    if (status.status === 'sent') {
-      this._messages.delete(message.txnId);
-      this._change(message, { state: 'sent', eventId: status.event_id ?? null, reason: null });
-    } else if (status.status === 'failed') {
-      this._change(message, { state: 'failed', reason: status.error ?? 'It could not be sent.' });
-    } else {
-      this._change(message, { state: 'pending', reason: null });
-      this._askLater();
+  _add(roomId, deed, tried = false) {
+    if (deed.draft) checkSize(deed.draft);
+    if (this._queue.full) {
+      throw new ApiError('Too much is waiting to be sent.', {
+        errcode: 'CLIENT_QUEUE_FULL', status: 429,
+      });
     }
-  }
-
-  _askLater() {
-    this._clock.clearTimeout(this._asking);
-    this._asking = this._clock.setTimeout(() => void this._ask(), ASK_EVERY);
-  }
-
-  /** Frames about failures have no position, so one may have been missed. */
-  async _ask() {
-    const pending = this.unsent().filter((message) => message.state === 'pending');
-    for (const message of pending) {
-      try {
-        this._settle(message, await this._api.sendStatus(message.roomId, message.txnId));
-      } catch (error) {
-        this._unanswered(message, error);
-      }
-    }
+    const timestamp = this._clock.now();
+    const base = { id: this._newId(), seq: this._queue.nextSeq(timestamp), roomId, timestamp };
+    const action = { ...makeAction(base, deed), tried };
+    void this._queue.add(action).then(() => this._sender.next(roomId));
+    return action;
   }
 
   /**
-   * @param {Outgoing} message
-   * @param {unknown} error
+   * @param {Action} action
+   * @param {Draft | null} draft
+   * @returns {Action}
    */
-  _unanswered(message, error) {
-    // A server that lost its memory gets it again; the id keeps that from making a double.
-    const unknown = error instanceof ApiError && error.status === 404;
-    if (unknown && message.state === 'pending') {
-      this._change(message, { state: 'queued' });
-      void this._next(message.roomId);
-    }
-    this._askLater();
+  _resend(action, draft) {
+    if (draft) checkSize(draft);
+    void this._queue.end(action.id, 'gone');
+    return this._add(action.roomId, { ...deedOf(action), draft });
   }
 
   /**
-   * @param {Outgoing} message
-   * @param {Partial<Outgoing>} changes
+   * @param {string} roomId
+   * @param {string} id Of what is still in the queue as it was written.
+   * @param {EditDraft} edit
    */
-  _change(message, changes) {
-    Object.assign(message, changes);
-    this._onChange(message);
+  _rewrite(roomId, id, edit) {
+    checkSize(edit);
+    const changed = this._queue.change(id, (now) => (now && isUntouched(now)
+      ? { ...now, draft: rewritten(now.draft, edit) } : now));
+    void changed.then((now) => {
+      // Another tab was about to send it.
+      if (!isUntouched(now) && now?.draft?.body !== edit.body) this.edit(roomId, id, edit);
+    });
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Action[]} What is to change an event, or a message on its way.
+   */
+  _changesOf(id) {
+    const eventId = this._queue.outcome(id) ?? id;
+    return this._queue.all().filter((one) => one.target === eventId || one.about === id);
+  }
+
+  /**
+   * @param {string} id
+   * @returns {{target: string} | {target: null, about: string}}
+   */
+  _place(id) {
+    const known = this._queue.outcome(id);
+    if (known) return { target: known };
+    const isOurs = this._queue.get(id) !== undefined || known !== undefined;
+    return isOurs ? { target: null, about: id } : { target: id };
   }
 }
 
-/** @param {ApiError} error */
-function reasonOf(error) {
-  const fields = Object.entries(error.fields).map(([name, problem]) => `${name}: ${problem}`);
-  return fields.length ? `${error.message} (${fields.join('; ')})` : error.message;
-}
-
-/** @returns {string} An id that no other tab or device makes. */
-function newClientTxnId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return `w${[...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+/**
+ * @param {Action} one
+ * @param {SendFailure['action']} action
+ * @param {string} [key]
+ */
+function isMeant(one, action, key) {
+  if (action === 'delete') return one.kind === 'deletion';
+  return one.kind === 'reaction' && one.key === key && one.on === (action === 'react');
 }

@@ -1,10 +1,10 @@
 /**
  * Rooms, people, unread counts: a pure model of what the room list shows.
  *
- * @import { Entry, Person, Receipt, Room } from './types.js'
+ * @import { Entry, Person, Receipt, Room, UnreadState, UnreadTotals } from './types.js'
  */
 
-import { isMessage, text } from './message.js';
+import { isMessage } from './message.js';
 
 /** The server counts no further: 100 stands for "99+". */
 const MOST_UNREAD = 100;
@@ -38,11 +38,15 @@ export class Store {
     return this._people.get(mxid);
   }
 
-  /** @returns {number} Unread messages in all rooms. */
-  unreadTotal() {
-    let total = 0;
-    for (const room of this._rooms.values()) total += room.unread_count;
-    return total;
+  /** @returns {UnreadTotals} What is unread in all rooms. */
+  totals() {
+    const totals = { messages: 0, mentions: 0, rooms: 0 };
+    for (const room of this._rooms.values()) {
+      totals.messages += room.unread_count;
+      totals.mentions += room.mention_count;
+      if (room.unread_count > 0 || room.marked_unread) totals.rooms += 1;
+    }
+    return totals;
   }
 
   /** @param {Room[]} rooms The whole list, replacing what was known. */
@@ -55,6 +59,7 @@ export class Store {
   putRoom(room) {
     this._rooms.set(room.room_id, room);
     if (room.last_message) this.addPerson(room.last_message.sender);
+    if (room.direct_with) this.addPerson(room.direct_with);
   }
 
   /** @param {string} roomId */
@@ -75,36 +80,60 @@ export class Store {
   learn(entry) {
     this.addPerson(entry.sender);
     if (entry.subject) this.addPerson(entry.subject);
+    for (const person of entry.mentions?.people ?? []) this.addPerson(person);
   }
 
   /**
-   * Takes in an entry of the stream: last message, unread count, name and picture of the room.
+   * Takes in an entry of the stream: last message, unread and mention counts.
    *
    * @param {Entry} entry
+   * @param {boolean} [changed] It is not new: something about it is.
+   * @returns {boolean} False when what it means can only be had from the server.
    */
-  applyEntry(entry) {
+  applyEntry(entry, changed = false) {
     this.learn(entry);
     const room = this._rooms.get(entry.room_id);
-    if (!room) return;
-    if (isMessage(entry)) this._applyMessage(room, entry);
-    else if (entry.type === 'm.room.redaction') this._applyRedaction(room, entry);
-    else if (entry.state_key === '') this._applyState(room, entry);
+    if (!room) return true;
+    if (changed) return this._applyChange(room, entry);
+    // The room itself: its name, topic or picture.
+    if (entry.kind === 'room') return false;
+    return !isMessage(entry) || this._applyMessage(room, entry);
   }
 
   /**
    * @param {Room} room
    * @param {Entry} entry
+   * @returns {boolean}
    */
   _applyMessage(room, entry) {
     const last = room.last_message;
-    if (last && last.event_id !== entry.event_id && last.order > entry.order) return;
-    const isNew = last?.event_id !== entry.event_id;
-    const unread = isNew && this._isUnread(room, entry);
+    if (last?.event_id === entry.event_id) return this._applyChange(room, entry);
+    // A late one: whether it was counted already cannot be seen from here.
+    if (last && last.order > entry.order) return !this._isUnread(room, entry);
+    const unread = this._isUnread(room, entry) ? 1 : 0;
+    const mention = unread && this._mentionsMe(entry) ? 1 : 0;
     this.putRoom({
       ...room,
       last_message: entry,
-      unread_count: Math.min(MOST_UNREAD, room.unread_count + (unread ? 1 : 0)),
+      unread_count: Math.min(MOST_UNREAD, room.unread_count + unread),
+      mention_count: Math.min(MOST_UNREAD, room.mention_count + mention),
     });
+    return true;
+  }
+
+  /**
+   * @param {Room} room
+   * @param {Entry} entry
+   * @returns {boolean}
+   */
+  _applyChange(room, entry) {
+    const last = room.last_message;
+    const isLast = last?.event_id === entry.event_id;
+    if (isLast && last.revision > entry.revision) return true;
+    if (isLast) this.putRoom({ ...room, last_message: entry });
+    const isGone = entry.kind === 'deleted';
+    const wasCounted = this._isUnread(room, entry) && (isGone || this._mentionsMe(entry));
+    return !wasCounted && !(isGone && isLast);
   }
 
   /**
@@ -116,58 +145,59 @@ export class Store {
     return !mine && (room.read_order === null || entry.order > room.read_order);
   }
 
-  /**
-   * @param {Room} room
-   * @param {Entry} entry
-   */
-  _applyRedaction(room, entry) {
-    const last = room.last_message;
-    if (!last || last.event_id !== entry.content.redacts) return;
-    this.putRoom({ ...room, last_message: { ...last, content: {}, redacted: true } });
+  /** @param {Entry} entry */
+  _mentionsMe({ mentions }) {
+    return mentions?.room === true
+      || (mentions?.people?.some((person) => person.mxid === this.me.mxid) ?? false);
   }
 
   /**
-   * @param {Room} room
-   * @param {Entry} entry
+   * Takes in what the server has counted.
+   *
+   * @param {UnreadState} state
+   * @returns {boolean} False where more was expected or less: a message may be on its way.
    */
-  _applyState(room, entry) {
-    const { name, topic } = entry.content;
-    if (entry.type === 'm.room.name' && name) this.putRoom({ ...room, name: String(name) });
-    if (entry.type === 'm.room.topic') this.putRoom({ ...room, topic: topic ? String(topic) : null });
+  applyUnread({ room_id, ...state }) {
+    const room = this._rooms.get(room_id);
+    if (!room) return true;
+    this.putRoom({ ...room, ...state });
+    return state.unread_count === 0 || state.unread_count === room.unread_count;
   }
 
   /**
    * Takes in a read mark. One of another person changes nothing here.
    *
    * @param {Receipt} receipt
-   * @param {readonly Entry[]} entries What is loaded of the room, ascending.
+   * @param {readonly Entry[]} entries What is loaded of the room, ascending, to its end.
    * @returns {boolean} False when the unread count can only be had from the server.
    */
   applyReceipt(receipt, entries) {
     const room = this._rooms.get(receipt.room_id);
     if (!room || receipt.user.mxid !== this.me.mxid) return true;
-    if (room.read_order !== null && receipt.order <= room.read_order) return true;
-    const count = this._unreadAfter(room, receipt.order, entries);
+    if (room.read_order !== null && receipt.order < room.read_order) return true;
+    const unread = this._unreadAfter(room, receipt.order, entries);
     this.putRoom({
       ...room,
       read_order: receipt.order,
-      unread_count: count ?? room.unread_count,
+      marked_unread: false,
+      unread_count: Math.min(MOST_UNREAD, unread?.length ?? room.unread_count),
+      mention_count: unread?.filter((entry) => this._mentionsMe(entry)).length
+        ?? room.mention_count,
     });
-    return count !== null;
+    return unread !== null;
   }
 
   /**
    * @param {Room} room
    * @param {string} order
    * @param {readonly Entry[]} entries
-   * @returns {number | null}
+   * @returns {readonly Entry[] | null}
    */
   _unreadAfter(room, order, entries) {
-    if (!room.last_message || room.last_message.order <= order) return 0;
+    if (!room.last_message || room.last_message.order <= order) return [];
     if (!entries.length || entries[0].order > order) return null;
-    const unread = entries.filter((entry) => entry.order > order && isMessage(entry)
+    return entries.filter((entry) => entry.order > order && isMessage(entry)
       && entry.sender.mxid !== this.me.mxid);
-    return Math.min(MOST_UNREAD, unread.length);
   }
 }
 

@@ -15,8 +15,8 @@
 
 /** Frames the server may name in server-sent events, where each has to be asked for. */
 const FRAME_TYPES = [
-  'hello', 'timeline', 'membership', 'room.added', 'room.removed', 'typing', 'receipt',
-  'send.failed', 'reset', 'heartbeat', 'bye',
+  'hello', 'timeline', 'timeline.changed', 'membership', 'room.added', 'room.removed', 'typing',
+  'receipt', 'unread', 'presence', 'send.failed', 'reset', 'heartbeat', 'bye',
 ];
 
 /** @type {OpenTransport} */

@@ -25,6 +25,11 @@ export class OmAnnouncer extends HTMLElement {
   tell(id, words) {
     if (this._told.has(id)) return;
     this._told.add(id);
+    this.say(words);
+  }
+
+  /** @param {string} words Something that may be said again. */
+  say(words) {
     this.append(h('p', {}, words));
     while (this.childElementCount > KEEP) this.firstElementChild?.remove();
   }

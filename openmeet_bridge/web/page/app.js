@@ -15,9 +15,12 @@ import { icon } from './icons.js';
 import { OmLogin } from './login.js';
 import { Painter } from './painter.js';
 import { OmRoomList } from './room-list.js';
+import { closePopup } from './popup.js';
 import { OmRoom } from './room-view.js';
 import { formatRoute, parseRoute } from './route.js';
 import { Session } from './session.js';
+import { openSettings } from './settings.js';
+import { wordsOf } from './words.js';
 
 /** The whole page: signing in, then rooms beside the open room. */
 export class OmApp extends HTMLElement {
@@ -26,8 +29,6 @@ export class OmApp extends HTMLElement {
     this._session = new Session();
     /** @type {Chat | null} */
     this._chat = null;
-    /** @type {Map<string, string>} What was begun and not sent, by room. */
-    this._drafts = new Map();
     /** @type {OmRoom | null} */
     this._room = null;
     /** @type {string | null} The room whose place in the list gets the focus on the way back. */
@@ -47,20 +48,23 @@ export class OmApp extends HTMLElement {
     void this._boot();
   }
 
-  /** Somebody looks at the page again. */
+  /** Somebody looks at the page again, or away. */
   _onAttention() {
-    if (document.visibilityState !== 'visible') return;
+    const here = document.visibilityState === 'visible';
+    this._chat?.setActive(here);
+    if (!here) return;
     if (this._chat?.stream.state.phase === 'reconnecting') this._chat.stream.tryNow();
     this._room?.readSoon();
   }
 
   /**
-   * What the server does not have yet would be lost with the page.
+   * What the server does not have yet is kept by the browser; where it cannot be, it would be lost.
    *
    * @param {Event} event
    */
   _onLeave(event) {
-    const mine = this._chat?.outbox.unsent() ?? [];
+    if (!this._chat?.outbox.notice) return;
+    const mine = this._chat.outbox.unsent();
     const lost = mine.some(({ state }) => state !== 'pending' && state !== 'failed');
     if (lost) event.preventDefault();
   }
@@ -125,8 +129,13 @@ export class OmApp extends HTMLElement {
     chat.on('arrival', (entry) => this._onArrival(entry));
     chat.on('removed', ({ roomId, name }) => this._onRemoved(roomId, name));
     chat.on('stranger', () => location.reload());
+    chat.on('presence', () => this._onPresence());
+    chat.on('drafts', ({ roomId }) => this._onDrafts(roomId));
+    chat.on('storage', (words) => this._note(words));
+    chat.on('failed', (action) => this._onFailed(action.roomId));
     await chat.start();
     this._layOut(chat);
+    chat.setActive(document.visibilityState === 'visible');
     this._onRooms();
     this._onRoute();
     this._onConnection(chat.stream.state);
@@ -135,6 +144,7 @@ export class OmApp extends HTMLElement {
   /** @param {Chat} chat */
   _layOut(chat) {
     this._banner = new OmConnection();
+    this._notice = h('p', { class: 'storage-note', role: 'status' });
     this._announcer = new OmAnnouncer();
     this._list = new OmRoomList();
     this._list.chat = chat;
@@ -143,7 +153,10 @@ export class OmApp extends HTMLElement {
     this._layout = h('main', { class: 'layout', id: 'main' },
       h('h1', { class: 'visually-hidden' }, 'OpenMeet chat'),
       this._sidebar(chat, this._list), this._main);
-    this.replaceChildren(this._skipLink(), this._banner, this._layout, this._announcer);
+    this.replaceChildren(this._skipLink(), this._banner, this._notice, this._layout, this._announcer);
+    this._layout.addEventListener('om-say', (event) => {
+      this._announcer?.say(/** @type {CustomEvent<string>} */ (event).detail);
+    });
   }
 
   _skipLink() {
@@ -173,6 +186,10 @@ export class OmApp extends HTMLElement {
           h('p', { class: 'me__name' }, me.name),
           h('p', { class: 'me__tenant' }, this._light, chat.me?.tenant.name ?? '')),
         h('button', {
+          type: 'button', class: 'icon-button', 'aria-label': 'Your privacy', title: 'Your privacy',
+          'aria-haspopup': 'dialog', onclick: () => void openSettings(chat),
+        }, icon('settings')),
+        h('button', {
           type: 'button', class: 'icon-button', 'aria-label': 'Sign out', title: 'Sign out',
           onclick: () => this._signOut(),
         }, icon('signOut'))),
@@ -180,10 +197,11 @@ export class OmApp extends HTMLElement {
   }
 
   async _signOut() {
-    this._chat?.stop();
+    const chat = this._chat;
     this._chat = null;
     this._room = null;
-    this._drafts.clear();
+    // What is kept in this browser goes as well: it is of whoever was here.
+    await chat?.signOut().catch(() => {});
     history.replaceState(null, '', location.pathname);
     try {
       await this._session.leave();
@@ -215,11 +233,9 @@ export class OmApp extends HTMLElement {
     this._list.current = roomId;
     this._list.render();
     if (room && this._room?.roomId === roomId) return;
-    this._room = room ? new OmRoom() : null;
+    closePopup();
+    this._room = room ? new OmRoom(this._chat, room, () => this._back()) : null;
     this._main.replaceChildren(this._room ?? this._nothing(note));
-    if (room) {
-      this._room?.open(this._chat, room, { drafts: this._drafts, onBack: () => this._back() });
-    }
     if (byHand) this._focusRoom();
     if (!room && this._returnTo) this._list.focusRoom(this._returnTo);
     this._returnTo = null;
@@ -276,10 +292,34 @@ export class OmApp extends HTMLElement {
     this._title();
   }
 
+  _onPresence() {
+    this._roomsPainter.request();
+    this._room?.renderPresence();
+  }
+
+  /** @param {string} roomId */
+  _onDrafts(roomId) {
+    this._roomsPainter.request();
+    this._inRoom(roomId, (room) => room.draftChanged());
+  }
+
+  /** @param {string} words */
+  _note(words) {
+    this._notice?.replaceChildren(words);
+  }
+
+  /** @param {string} roomId A failure in the open room says so itself. */
+  _onFailed(roomId) {
+    if (this._room?.roomId === roomId) return;
+    const name = this._chat?.store.room(roomId)?.name ?? 'a room';
+    this._note(`Something you wrote in ${plainName(name)} could not be sent.`);
+  }
+
   _title() {
-    const unread = this._chat?.store.unreadTotal() ?? 0;
+    const { messages = 0, mentions = 0 } = this._chat?.store.totals() ?? {};
     const room = this._chat?.store.room(this._room?.roomId ?? '');
-    const count = unread ? `(${badge(unread)}) ` : '';
+    const named = mentions ? ` · @${badge(mentions)}` : '';
+    const count = messages ? `(${badge(messages)}${named}) ` : '';
     document.title = `${count}${room ? `${plainName(room.name)} · ` : ''}OpenMeet chat`;
   }
 
@@ -297,8 +337,7 @@ export class OmApp extends HTMLElement {
   /** @param {Entry} entry */
   _onArrival(entry) {
     if (this._room?.roomId !== entry.room_id) return;
-    const line = preview(entry, () => entry.sender.name, true);
-    this._announcer?.tell(entry.event_id, line);
+    this._announcer?.tell(entry.event_id, preview(entry, entry.sender.name, true, wordsOf(entry)));
   }
 
   /**

@@ -1,167 +1,80 @@
 /**
- * Words for what is in an entry. Everything in its content may be anything.
+ * Entries in words. What somebody wrote or what happened is in `text`; the server has made it.
  *
  * @import { Entry } from '../client/types.js'
  */
 
-import { isMessage, text } from '../client/message.js';
 import { plainName } from './format.js';
 
-/** @typedef {(mxid: string) => string} Name */
+/** Kinds that are lines about a room, not something that somebody said. */
+const EVENTS = new Set(['member', 'room', 'unknown']);
 
-/** Settings of a room that concern machines; none of them is worth a line. */
-const SILENT = new Set([
-  'm.room.redaction', 'm.room.canonical_alias', 'm.room.aliases', 'm.room.guest_access',
-  'm.room.power_levels', 'm.room.server_acl', 'm.space.child', 'm.space.parent', 'm.reaction',
-]);
+/** Longest (code units) that a preview can be before it is cut by the style sheet anyway. */
+const PREVIEW = 200;
 
-const ATTACHMENTS = new Map([
-  ['m.image', 'Picture'], ['m.file', 'File'], ['m.audio', 'Sound'], ['m.video', 'Video'],
-  ['m.location', 'Place'],
-]);
+/** @param {string} kind */
+export function isEvent(kind) {
+  return EVENTS.has(kind);
+}
 
 /**
- * @typedef {object} Said
- * @property {string} text
- * @property {'plain' | 'emote' | 'notice' | 'muted'} manner Muted: our words, not theirs.
+ * @param {string} words
+ * @returns {string} On one line, and not endless.
  */
-
-/**
- * @param {Entry} entry
- * @returns {Said} What a message says.
- */
-export function said(entry) {
-  if (entry.redacted) return { text: 'This message was deleted.', manner: 'muted' };
-  if (entry.type === 'm.room.encrypted') {
-    return { text: 'This message is encrypted and cannot be shown here.', manner: 'muted' };
-  }
-  const body = text(entry.content.body);
-  const kind = text(entry.content.msgtype);
-  const label = entry.type === 'm.sticker' ? 'Sticker' : ATTACHMENTS.get(kind);
-  if (label) return { text: body ? `${label}: ${body}` : label, manner: 'muted' };
-  if (!body.trim()) return { text: 'This message has no text.', manner: 'muted' };
-  if (kind === 'm.emote') return { text: body, manner: 'emote' };
-  return { text: body, manner: kind === 'm.notice' ? 'notice' : 'plain' };
+export function oneLine(words) {
+  return [...words.slice(0, PREVIEW * 2)].slice(0, PREVIEW).join('').replace(/\s+/gu, ' ').trim();
 }
 
 /**
  * @param {Entry} entry
- * @param {Name} name
+ * @param {string} who What its sender is called here.
  * @param {boolean} withSender
+ * @param {string} [words] What it says, where that is not simply its text.
  * @returns {string} One line for the room list.
  */
-export function preview(entry, name, withSender) {
-  const { text: words, manner } = said(entry);
-  const line = words.slice(0, 200).replace(/\s+/gu, ' ');
-  const who = plainName(name(entry.sender.mxid));
-  if (manner === 'emote') return `${who} ${line}`;
-  return withSender ? `${who}: ${line}` : line;
+export function preview(entry, who, withSender, words = entry.text) {
+  const line = oneLine(words);
+  if (isEvent(entry.kind)) return line;
+  if (entry.kind === 'emote') return `${plainName(who)} ${line}`;
+  return withSender ? `${plainName(who)}: ${line}` : line;
 }
 
-/**
- * What was known before an entry.
- *
- * @typedef {object} Before
- * @property {Entry} [previous] The same state as it was.
- * @property {Entry} [create] How the room began.
- */
+/** @typedef {{by?: {name: string, mxid: string} | null, reason?: string | null}} Deleted */
 
 /**
- * @param {Entry} entry
- * @param {Name} name
- * @param {Before} [before]
- * @returns {string | null} A line about what happened; null: nothing worth telling.
+ * @param {Deleted | undefined} deletion
+ * @param {string} sender Matrix user id of who had written it.
+ * @returns {string}
  */
-export function happened(entry, name, before = {}) {
-  if (isMessage(entry) || SILENT.has(entry.type) || setsUp(entry, before)) return null;
-  const who = plainName(name(entry.sender.mxid));
-  const { content } = entry;
-  switch (entry.type) {
-    case 'm.room.member': return membership(entry, name, before.previous);
-    case 'm.room.create': return 'This room was created';
-    case 'm.room.name':
-      return text(content.name) ? `${who} named this room “${text(content.name)}”`
-        : `${who} removed the name of this room`;
-    case 'm.room.topic':
-      return text(content.topic) ? `${who} set the topic to “${text(content.topic)}”`
-        : `${who} removed the topic`;
-    case 'm.room.avatar': return `${who} changed the picture of this room`;
-    case 'm.room.join_rules': return `${who} changed who may join`;
-    case 'm.room.history_visibility': return `${who} changed who may read the history`;
-    case 'm.room.pinned_events': return `${who} changed the pinned messages`;
-    case 'm.room.encryption': return `${who} turned on encryption; messages cannot be read here`;
-    case 'm.room.tombstone': return `${who} replaced this room by a new one`;
-    default: return other(entry, who);
-  }
+export function deletedWords(deletion, sender) {
+  const by = deletion?.by;
+  const own = !by || by.mxid === sender;
+  const who = own ? 'This message was deleted' : `${plainName(by.name)} deleted this message`;
+  return deletion?.reason ? `${who}: “${oneLine(deletion.reason)}”` : `${who}.`;
 }
 
-/**
- * @param {Entry} entry
- * @param {Before} before
- * @returns {boolean} True for how a room was first furnished, which is no change of anything.
- */
-function setsUp(entry, { previous, create }) {
-  if (!create || previous || entry.state_key === undefined || entry === create) return false;
-  const byCreator = entry.sender.mxid === create.sender.mxid;
-  return byCreator && (entry.type !== 'm.room.member' || entry.state_key === create.sender.mxid);
-}
+/** Nothing but pictures: at least one, and no more than a few. */
+const PICTURES = /^(?:\p{Extended_Pictographic}|\p{Emoji_Modifier}|\p{Regional_Indicator}|\u200d|\ufe0f|\s)+$/u;
+const MOST_PICTURES = 6;
 
 /**
- * @param {Entry} entry
- * @param {string} who
+ * @param {string} words
+ * @returns {boolean} True for a few emoji and nothing else: they are shown larger.
  */
-function other(entry, who) {
-  if (entry.redacted) return null;
-  if (entry.state_key !== undefined) return `${who} changed a setting of this room`;
-  const body = text(entry.content.body);
-  return body ? `${who}: ${body}` : `${who} sent something that cannot be shown here`;
+export function isJumbo(words) {
+  if (words.length > 80 || !PICTURES.test(words) || !/\S/u.test(words)) return false;
+  const segments = new Intl.Segmenter('en').segment(words.replace(/\s/gu, ''));
+  return [...segments].length <= MOST_PICTURES;
 }
 
-/**
- * @param {Entry} entry
- * @param {Name} name
- * @param {Entry | undefined} previous
- */
-function membership(entry, name, previous) {
-  const target = entry.state_key ?? '';
-  const called = plainName(text(entry.content.displayname) || entry.subject?.name || name(target));
-  const by = plainName(name(entry.sender.mxid));
-  const own = target === entry.sender.mxid;
-  const before = text(previous?.content.membership);
-  switch (entry.content.membership) {
-    case 'join': return before === 'join' ? profile(entry, previous, called) : `${called} joined`;
-    case 'invite': return `${by} invited ${called}`;
-    case 'ban': return `${by} banned ${called}`;
-    case 'knock': return `${called} asks to join`;
-    case 'leave': return left(called, by, own, before);
-    default: return null;
-  }
-}
+/** A message longer than this (code units, lines) is folded. */
+const FOLD_LENGTH = 1800;
+const FOLD_LINES = 22;
 
 /**
- * @param {string} called
- * @param {string} by
- * @param {boolean} own
- * @param {string} before
+ * @param {string} words
+ * @returns {boolean}
  */
-function left(called, by, own, before) {
-  if (before === 'ban') return `${by} lifted the ban of ${called}`;
-  if (before === 'invite') {
-    return own ? `${called} declined the invitation` : `${by} withdrew the invitation of ${called}`;
-  }
-  return own ? `${called} left` : `${by} removed ${called}`;
-}
-
-/**
- * @param {Entry} entry
- * @param {Entry | undefined} previous
- * @param {string} called
- */
-function profile(entry, previous, called) {
-  const old = plainName(text(previous?.content.displayname));
-  if (old && old !== called) return `${old} is now called ${called}`;
-  if (previous?.content.avatar_url !== entry.content.avatar_url) {
-    return `${called} changed their picture`;
-  }
-  return null;
+export function isLong(words) {
+  return words.length > FOLD_LENGTH || words.split('\n', FOLD_LINES + 1).length > FOLD_LINES;
 }

@@ -53,43 +53,65 @@ export function hidden(words) {
  * @param {Element} parent
  * @param {Row[]} rows
  * @param {(row: Row) => HTMLElement} make
+ * @param {(element: HTMLElement, row: Row) => boolean} [update] Changes an element in place; false
+ *   where it has to be made anew.
  */
-export function reconcile(parent, rows, make) {
+export function reconcile(parent, rows, make, update = () => false) {
   const wanted = new Set(rows.map((row) => row.key));
   /** @type {Map<string, HTMLElement>} */
   const known = new Map();
   for (const child of /** @type {HTMLElement[]} */ ([...parent.children])) {
-    const key = child.dataset.key ?? '';
+    const key = child.dataset.key;
+    // What has no key is not ours: a toolbar that lies over a message.
+    if (key === undefined) continue;
     if (wanted.has(key)) known.set(key, child);
     else child.remove();
   }
   let next = parent.firstElementChild;
   for (const row of rows) {
     const old = known.get(row.key);
-    const element = current(old, row, make);
+    const element = current(old, row, make, update);
     if (old && next === old) next = element;
     if (element === next) next = element.nextElementSibling;
     else parent.insertBefore(element, next);
   }
 }
 
+/** @type {WeakMap<Element, string>} What each element was made from. */
+const versions = new WeakMap();
+
 /**
  * @template {{key: string}} Row
  * @param {HTMLElement | undefined} old
  * @param {Row} row
  * @param {(row: Row) => HTMLElement} make
+ * @param {(element: HTMLElement, row: Row) => boolean} update
  * @returns {HTMLElement}
  */
-function current(old, row, make) {
+function current(old, row, make, update) {
   const version = JSON.stringify(row);
-  if (old && old.dataset.version === version) return old;
-  const element = make(row);
+  if (old && versions.get(old) === version) return old;
+  const kept = old !== undefined && update(old, row);
+  const element = kept ? old : make(row);
   element.dataset.key = row.key;
-  element.dataset.version = version;
-  if (old) {
-    const focused = old.contains(document.activeElement);
-    old.replaceWith(element);
-    if (focused) /** @type {HTMLElement | null} */ (element.querySelector('a, button'))?.focus();
-  }
+  versions.set(element, version);
+  if (old && !kept) replace(old, element);
   return element;
+}
+
+/**
+ * @param {HTMLElement} old
+ * @param {HTMLElement} element
+ */
+function replace(old, element) {
+  const focused = document.activeElement;
+  const inside = old.contains(focused);
+  const name = focused instanceof HTMLElement ? focused.dataset.name : undefined;
+  const stop = focused instanceof HTMLElement ? focused.tabIndex : -1;
+  old.replaceWith(element);
+  if (!inside) return;
+  const same = name === undefined ? null : element.querySelector(`[data-name="${CSS.escape(name)}"]`);
+  const place = /** @type {HTMLElement | null} */ (same ?? element.querySelector('a, button'));
+  if (place) place.tabIndex = stop;
+  place?.focus();
 }

@@ -100,3 +100,46 @@ export function typingLine(names) {
 export function badge(count) {
   return count > 99 ? '99+' : String(count);
 }
+
+const UNITS = ['B', 'kB', 'MB', 'GB'];
+
+/** @param {number} bytes */
+export function fileSize(bytes) {
+  const step = Math.min(UNITS.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  const value = bytes / 1000 ** step;
+  return `${value.toLocaleString(undefined, { maximumFractionDigits: value < 10 ? 1 : 0 })} ${UNITS[step]}`;
+}
+
+/**
+ * @param {number} ms
+ * @returns {string} Minutes and seconds.
+ */
+export function duration(ms) {
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;
+}
+
+/**
+ * @param {number} time
+ * @param {number} now
+ * @returns {string} How long ago somebody was here.
+ */
+export function lastSeen(time, now) {
+  const minutes = Math.floor((now - time) / 60_000);
+  if (minutes < 2) return 'last seen just now';
+  if (minutes < 60) return `last seen ${minutes} minutes ago`;
+  return `last seen ${dayKey(time) === dayKey(now) ? 'at' : ''} ${shortTime(time, now)}`.replace('  ', ' ');
+}
+
+/** So many names are told one by one. */
+const MOST_NAMES = 12;
+
+/**
+ * @param {string[]} names
+ * @param {number} count Of how many these are the first.
+ */
+export function someOf(names, count) {
+  const told = names.slice(0, MOST_NAMES);
+  const rest = count - told.length;
+  return list(rest > 0 ? [...told, rest === 1 ? '1 other' : `${rest} others`] : told);
+}

@@ -4,9 +4,11 @@
  */
 
 import { avatar } from './avatar.js';
-import { preview } from './describe.js';
+import { oneLine, preview } from './describe.js';
 import { h, hidden, reconcile } from './dom.js';
 import { badge, shortTime } from './format.js';
+import { withDot } from './people.js';
+import { wordsOf } from './words.js';
 
 /** @type {Array<[RoomKind, string]>} */
 const SECTIONS = [['group', 'Groups'], ['meetup', 'Meetups'], ['direct', 'Direct chats']];
@@ -22,6 +24,10 @@ const FILTER_FROM = 8;
  * @property {string} preview
  * @property {string} time
  * @property {number} unread
+ * @property {number} mentions
+ * @property {boolean} marked Marked unread by hand.
+ * @property {string | undefined} presence Of the other one in a direct chat.
+ * @property {boolean} draft Something was begun and not sent.
  * @property {string} href
  * @property {boolean} current
  */
@@ -83,15 +89,21 @@ export class OmRoomList extends HTMLElement {
   _row(room) {
     const last = room.last_message;
     const mine = last?.sender.mxid === this.chat?.store.me.mxid;
-    /** @param {string} mxid */
-    const name = (mxid) => (mine ? 'You' : this.chat?.store.person(mxid)?.name ?? mxid);
+    const who = mine ? 'You' : last?.sender.name ?? '';
+    const draft = room.room_id === this.current ? '' : this.chat?.draft(room.room_id)?.text.trim() ?? '';
+    const line = last ? preview(last, who, mine || room.kind !== 'direct', wordsOf(last)) : 'No messages yet';
+    const other = room.direct_with?.mxid;
     return {
       key: room.room_id,
       name: room.name,
       avatar: room.avatar_url,
-      preview: last ? preview(last, name, mine || room.kind !== 'direct') : 'No messages yet',
+      preview: draft ? oneLine(draft) : line,
       time: last ? shortTime(last.timestamp, Date.now()) : '',
       unread: room.unread_count,
+      mentions: room.mention_count,
+      marked: room.marked_unread,
+      presence: other ? this.chat?.presence(other)?.state : undefined,
+      draft: Boolean(draft),
       href: this.hrefOf(room.room_id),
       current: room.room_id === this.current,
     };
@@ -147,20 +159,36 @@ function keyOf(link) {
 
 /** @param {RoomRow} row */
 function makeRow(row) {
-  const unread = row.unread ? h('span', { class: 'room__unread' },
-    h('span', { 'aria-hidden': 'true' }, badge(row.unread)),
-    hidden(`${badge(row.unread)} unread`)) : null;
+  const unread = row.unread > 0 || row.marked;
   return h('li', {}, h('a', {
-    class: `room${row.unread ? ' room--unread' : ''}`,
+    class: `room${unread ? ' room--unread' : ''}`,
     href: row.href,
     draggable: 'false',
     'aria-current': row.current ? 'page' : null,
+    'data-name': 'room',
   },
-  avatar({ name: row.name, url: row.avatar }),
-  h('span', { class: 'room__name' }, row.name),
+  withDot(avatar({ name: row.name, url: row.avatar }), row.presence),
+  h('span', { class: 'room__name' }, h('bdi', {}, row.name)),
   h('span', { class: 'room__time' }, row.time),
-  h('span', { class: 'room__preview' }, row.preview),
-  unread));
+  h('span', { class: 'room__preview' },
+    row.draft ? h('b', { class: 'room__draft' }, 'Draft: ') : null, h('bdi', {}, row.preview)),
+  unread || row.mentions ? h('span', { class: 'room__badges' }, ...badges(row)) : null));
+}
+
+/** @param {RoomRow} row */
+function badges({ unread, mentions, marked }) {
+  const found = [];
+  if (mentions) {
+    found.push(h('span', { class: 'room__mentions' }, h('span', { 'aria-hidden': 'true' }, '@'),
+      hidden(mentions === 1 ? 'You are mentioned. ' : `You are mentioned ${badge(mentions)} times. `)));
+  }
+  if (unread) {
+    found.push(h('span', { class: 'room__unread' }, h('span', { 'aria-hidden': 'true' }, badge(unread)),
+      hidden(`${badge(unread)} unread`)));
+  } else if (marked) {
+    found.push(h('span', { class: 'room__unread room__unread--marked' }, hidden('Marked unread')));
+  }
+  return found;
 }
 
 customElements.define('om-room-list', OmRoomList);

@@ -1,13 +1,11 @@
 /**
  * From a timeline to what is shown: a pure function, tested without a page.
  *
- * @import { Entry, Person, Receipt } from '../client/types.js'
- * @import { Echo, Item } from '../client/timeline.js'
- * @import { Name } from './describe.js'
+ * @import { Entry, Person, Quote, Reaction, Receipt } from '../client/types.js'
+ * @import { Change, Echo, Item } from '../client/timeline.js'
  */
 
-import { isMessage, text } from '../client/message.js';
-import { happened, said } from './describe.js';
+import { isEvent } from './describe.js';
 import { dayKey, dayLabel } from './format.js';
 
 /**
@@ -15,40 +13,52 @@ import { dayKey, dayLabel } from './format.js';
  * @typedef {{kind: 'unread', key: string}} UnreadRow
  *
  * @typedef {object} Line
+ * @property {string} key
  * @property {string} words
- * @property {'created' | 'joined' | 'invited' | 'other'} what
+ * @property {'created' | 'joined' | 'left' | 'invited' | 'other'} what
  * @property {string} whom Matrix user id; empty where it concerns nobody.
  *
  * @typedef {{kind: 'system', key: string, lines: Line[]}} SystemRow
  *
+ * @typedef {Pick<Entry, 'kind' | 'text' | 'html' | 'media' | 'place' | 'poll' | 'deletion'>} Content
+ *
  * @typedef {object} MessageRow
  * @property {'message'} kind
  * @property {string} key
- * @property {string} order Empty for a message that is still on its way.
+ * @property {string} eventId Empty for a message that is still on its way.
+ * @property {string} order Empty likewise.
  * @property {Person} sender
  * @property {boolean} mine
  * @property {boolean} first Opens a group of messages of the same sender.
  * @property {boolean} last
- * @property {string} text
- * @property {'plain' | 'emote' | 'notice' | 'muted'} manner
+ * @property {boolean} callsMe Somebody else names the reader, or everybody.
+ * @property {Content} content
  * @property {number} time
  * @property {Echo['state'] | 'logged'} state
  * @property {string | null} reason
  * @property {string | null} txnId
+ * @property {Quote | null} replyTo
+ * @property {Quote | null} thread
+ * @property {{count: number, timestamp: number} | null} edited
+ * @property {Reaction[]} reactions
+ * @property {Change[]} changes Own changes of it that are on their way or have failed.
  * @property {Person[]} readers Whose newest read mark is here.
  *
  * @typedef {DayRow | UnreadRow | SystemRow | MessageRow} Row
  *
  * @typedef {object} View
  * @property {Person} me
- * @property {Name} name
  * @property {number} now
  * @property {string | null} unreadAfter Order of the last entry that was read; null: no line.
  * @property {Iterable<Receipt>} receipts
+ * @property {(quote: Quote) => Quote} [known] A quote with what is known of it by now.
  */
 
 /** Messages further apart (ms) than this are not one group. */
 const GROUP_WITHIN = 5 * 60_000;
+
+/** Kinds that stand for themselves, however close to others. */
+const ALONE = new Set(['emote', 'deleted']);
 
 /**
  * @param {Item[]} items
@@ -97,14 +107,29 @@ function isUnread(row, view) {
  */
 function rowOf(item, view, states) {
   if (item.echo) return echoRow(item.key, item.echo);
-  if (isMessage(item.entry)) return messageRow(item.key, item.entry, view);
-  const slot = `${item.entry.type} ${item.entry.state_key}`;
+  const { entry } = item;
+  if (!isEvent(entry.kind)) {
+    return { ...messageRow(item.key, entry, view), changes: item.actions };
+  }
+  const slot = `${entry.type} ${entry.state_key}`;
   const previous = states.get(slot);
-  const before = { previous, create: states.get('m.room.create ') };
-  const words = happened(item.entry, view.name, before);
-  if (item.entry.state_key !== undefined) states.set(slot, item.entry);
-  if (words === null) return null;
-  return { kind: 'system', key: item.key, lines: [{ words, ...step(item.entry, previous) }] };
+  const quiet = setsUp(entry, previous, states.get('m.room.create '));
+  if (entry.state_key !== undefined) states.set(slot, entry);
+  if (quiet) return null;
+  const line = { key: entry.event_id, words: entry.text, ...step(entry, previous) };
+  return { kind: 'system', key: item.key, lines: [line] };
+}
+
+/**
+ * @param {Entry} entry
+ * @param {Entry | undefined} previous The same state as it was.
+ * @param {Entry | undefined} create How the room began.
+ * @returns {boolean} True for how a room was first furnished, which is no change of anything.
+ */
+function setsUp(entry, previous, create) {
+  if (!create || previous || entry.state_key === undefined) return false;
+  const byCreator = entry.sender.mxid === create.sender.mxid;
+  return byCreator && (entry.kind !== 'member' || entry.state_key === create.sender.mxid);
 }
 
 /**
@@ -114,12 +139,14 @@ function rowOf(item, view, states) {
  */
 function step(entry, previous) {
   if (entry.type === 'm.room.create') return { what: 'created', whom: '' };
-  if (entry.type !== 'm.room.member') return { what: 'other', whom: '' };
-  const whom = entry.state_key ?? '';
-  const membership = text(entry.content.membership);
-  if (membership === 'invite') return { what: 'invited', whom };
-  const came = membership === 'join' && text(previous?.content.membership) !== 'join';
-  return { what: came ? 'joined' : 'other', whom };
+  if (entry.kind !== 'member') return { what: 'other', whom: '' };
+  const whom = entry.subject?.mxid ?? entry.state_key ?? '';
+  switch (entry.membership) {
+    case 'invite': return { what: 'invited', whom };
+    case 'join': return { what: previous?.membership === 'join' ? 'other' : 'joined', whom };
+    case 'leave': return { what: previous?.membership === 'invite' ? 'other' : 'left', whom };
+    default: return { what: 'other', whom };
+  }
 }
 
 /**
@@ -129,11 +156,25 @@ function step(entry, previous) {
  * @returns {MessageRow}
  */
 function messageRow(key, entry, view) {
+  const mine = entry.sender.mxid === view.me.mxid;
+  const { kind, text, html, media, place, poll, deletion, mentions } = entry;
+  const named = mentions?.room || mentions?.people?.some((one) => one.mxid === view.me.mxid);
   return {
-    kind: 'message', key, order: entry.order, sender: entry.sender,
-    mine: entry.sender.mxid === view.me.mxid, first: true, last: true, ...said(entry),
-    time: entry.timestamp, state: 'logged', reason: null, txnId: null, readers: [],
+    kind: 'message', key, eventId: entry.event_id, order: entry.order, sender: entry.sender, mine,
+    first: true, last: true, callsMe: !mine && Boolean(named), time: entry.timestamp,
+    content: { kind, text, html, media, place, poll, deletion },
+    state: 'logged', reason: null, txnId: null,
+    replyTo: quoteOf(entry.reply_to, view), thread: quoteOf(entry.thread, view), edited: entry.edited ?? null,
+    reactions: entry.reactions ?? [], changes: [], readers: [],
   };
+}
+
+/**
+ * @param {Quote | undefined} quote
+ * @param {View} view
+ */
+function quoteOf(quote, view) {
+  return quote ? view.known?.(quote) ?? quote : null;
 }
 
 /**
@@ -143,9 +184,11 @@ function messageRow(key, entry, view) {
  */
 function echoRow(key, echo) {
   return {
-    kind: 'message', key, order: '', sender: echo.sender, mine: true, first: true, last: true,
-    text: echo.body, manner: 'plain', time: echo.timestamp, state: echo.state,
-    reason: echo.reason, txnId: echo.clientTxnId, readers: [],
+    kind: 'message', key, eventId: '', order: '', sender: echo.sender, mine: true,
+    first: true, last: true, callsMe: false, time: echo.timestamp,
+    content: { kind: echo.draft.kind ?? 'text', text: echo.text },
+    state: echo.state, reason: echo.reason, txnId: echo.clientTxnId, replyTo: echo.replyTo,
+    thread: null, edited: null, reactions: [], changes: [], readers: [],
   };
 }
 
@@ -185,7 +228,7 @@ function tell(row, line) {
 function grouped(before, row) {
   return before.sender.mxid === row.sender.mxid
     && Math.abs(row.time - before.time) < GROUP_WITHIN
-    && before.manner !== 'emote' && row.manner !== 'emote';
+    && !ALONE.has(before.content.kind) && !ALONE.has(row.content.kind);
 }
 
 /**
@@ -209,11 +252,13 @@ function placeReaders(rows, view) {
  * @returns {string} One line for many.
  */
 export function summary(lines) {
-  const created = lines.filter((line) => line.what === 'created').length;
-  const joined = lines.filter((line) => line.what === 'joined').length;
-  const rest = lines.length - created - joined;
+  /** @param {Line['what']} what */
+  const count = (what) => lines.filter((line) => line.what === what).length;
+  const [created, joined, left] = [count('created'), count('joined'), count('left')];
+  const rest = lines.length - created - joined - left;
   const parts = created ? ['Room created'] : [];
   if (joined) parts.push(joined === 1 ? '1 person joined' : `${joined} people joined`);
+  if (left) parts.push(left === 1 ? '1 person left' : `${left} people left`);
   if (rest) parts.push(rest === 1 ? '1 change' : `${rest} changes`);
   return parts.join(' · ');
 }

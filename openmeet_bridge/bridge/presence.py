@@ -1,0 +1,313 @@
+"""Presence: who is there, as our own streams say, and for people of Matrix as the homeserver says.
+
+It is computed, never kept: after a restart nobody is there until their streams come back. Only
+when somebody was last there is written, now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from ..core.entry import LogEntry, Person
+from ..core.errors import NotFound, Unavailable
+from ..core.ids import Mxid, RoomId, TenantId
+from ..core.presence import OFFLINE, Attendance, Patience, State
+from ..storage import presence, rooms
+from ..storage.database import Database
+from ..storage.presence import Audience
+from ..stream.hub import Hub
+from .matrix_presence import MatrixPresence
+from .presence_frames import Change, PresenceFrames
+from .presence_record import PresenceRecord
+
+log = structlog.get_logger(__name__)
+
+LISTED = 1000
+"""So many people of a room are listed at most: those who are there, then the last ones seen."""
+
+CHANGES = 200
+"""So many people's changes are looked at in a second."""
+
+_TICK = 1.0
+_TICKS_OF_A_ROUND = 10
+_ROUNDS_OF_A_RECORD = 30
+_DOUBTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """How somebody of a room is there. ``last_seen`` is in milliseconds."""
+
+    person: Person
+    state: State
+    last_seen: int | None
+
+
+class Presence:
+    """Knows who is there, and tells those who share a room with them.
+
+    Args:
+        database: Who is in which room, and when people were last there.
+        hub: Whose streams are open.
+        from_matrix: Knows who of Matrix is there.
+        bot: Is in every room, and no person.
+        tenants: Whose people may see one another's presence.
+        patience: When somebody is idle, and when gone.
+        told: Called with somebody of OpenMeet and how they are there, as others may know it.
+        clock: Seconds, of a clock that never goes back.
+        wall: Seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        hub: Hub,
+        from_matrix: MatrixPresence,
+        bot: Mxid,
+        tenants: Collection[TenantId],
+        patience: Patience,
+        *,
+        told: Callable[[Mxid, State], None] = lambda _mxid, _state: None,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._hub = hub
+        self._from_matrix = from_matrix
+        self._bot = bot
+        self._tenants = tenants
+        self._patience = patience
+        self._told = told
+        self._clock = clock
+        self._wall = wall
+        self._frames = PresenceFrames(database, hub, tenants)
+        self._record = PresenceRecord(database, clock)
+        self._ours: dict[Mxid, Attendance] = {}
+        self._leaving: set[Mxid] = set()
+        self._moved: dict[Mxid, None] = {}
+        # Of these it is looked whether they are there as readers were told last.
+        self._doubtful: dict[Mxid, None] = {}
+        self._shown: dict[Mxid, State] = {}  # who is not in here is offline for all
+        self._publishing = asyncio.Lock()
+        self._round: list[Mxid] = []
+        self._rounds = 0
+
+    # What is heard
+
+    def moved(self, mxid: Mxid) -> None:
+        """Note that somebody has a stream more or less."""
+        if self._tenants:
+            self._moved[mxid] = None
+
+    def say(self, mxid: Mxid, *, active: bool) -> None:
+        """Note what one of a person's clients says. Without an open stream it says nothing."""
+        self._count()
+        attendance = self._ours.get(mxid)
+        if attendance is None:
+            return
+        (attendance.active if active else attendance.idle)(self._clock())
+        self._doubtful[mxid] = None
+
+    def happened(self, batch: Sequence[LogEntry]) -> None:
+        """Let the readers of a room be told of who comes into it and is there."""
+        for logged in batch:
+            effect = logged.effect
+            if effect is not None and effect.joined and effect.user.mxid in self._shown:
+                del self._shown[effect.user.mxid]
+                self._doubtful[effect.user.mxid] = None
+
+    def gone(self, mxid: Mxid) -> None:
+        """Forget somebody whom OpenMeet has removed: nobody shares a room with them any more."""
+        for known in (self._ours, self._doubtful, self._shown):
+            known.pop(mxid, None)
+        self._leaving.discard(mxid)
+        self._record.forget(mxid)
+        self._told(mxid, OFFLINE)
+
+    # What is asked
+
+    async def in_room(self, tenant: TenantId, room_id: RoomId, mxid: Mxid) -> list[Present]:
+        """Return who of a room is there, or when they last were; for somebody who is in it.
+
+        Who lets nobody see it is left out, and so is who was never seen.
+
+        Raises:
+            NotFound: They are in no such room.
+            Unavailable: The database is away.
+        """
+        self._count()
+        here = self._hub.people(room_id) | self._leaving | set(self._from_matrix.present())
+        async with self._database.connection() as connection:
+            if not await rooms.is_joined(connection, tenant, room_id, mxid):
+                raise NotFound("You are in no such room.")
+            if tenant not in self._tenants:
+                return []
+            found = await presence.of_room(
+                connection, tenant, room_id, sorted(here), self._bot, LISTED
+            )
+        return [self._present(person, last_seen) for person, last_seen in found]
+
+    def _present(self, person: Person, last_seen: datetime | None) -> Present:
+        now = self._current(person.mxid)
+        kept = None if last_seen is None else _milliseconds(last_seen)
+        return Present(person, now.state, kept if now.last_seen is None else now.last_seen)
+
+    # What is told
+
+    async def run(self) -> None:
+        """Tell for ever.
+
+        Raises:
+            Unavailable: The database is away at the beginning.
+        """
+        async with self._database.connection() as connection:
+            self._from_matrix.doubt(await presence.begin(connection, _DOUBTED))
+        while True:
+            await asyncio.sleep(_TICK)
+            await self.tick()
+
+    async def tick(self) -> None:
+        """Tell what has changed. While the database is away, nobody is told anything."""
+        self._count()
+        self._doubtful |= dict.fromkeys(self._leaving)
+        self._doubtful |= dict.fromkeys(self._from_matrix.take_changed())
+        self._look_round()
+        try:
+            await self._publish(self._due())
+            await self._frames.publish_waiting(self._current)
+            await self._record.save()
+        except Unavailable as error:
+            log.debug("presence.not_told", error=str(error))
+
+    async def refresh(self, mxid: Mxid) -> None:
+        """Tell everybody at once how somebody is there, after they have changed who may see it.
+
+        Raises:
+            Unavailable: The database is away.
+        """
+        self._record.forget(mxid)
+        self._count()
+        await self._publish([self._current(mxid)], at_once=True)
+
+    async def stop(self) -> None:
+        """Write when those were last there who are there now."""
+        self._count()
+        self._note(Change(one, OFFLINE, self._current(one).last_seen, True) for one in self._ours)
+        try:
+            await self._record.save(everything=True)
+        except Unavailable as error:
+            log.warning("presence.not_kept", error=str(error))
+
+    def _count(self) -> None:
+        """Count the streams of those who have some more or less than before."""
+        now = self._clock()
+        moved, self._moved = self._moved, {}
+        for mxid in moved:
+            if mxid not in self._ours:
+                if self._hub.tenant_of(mxid) not in self._tenants:
+                    continue
+                self._ours[mxid] = Attendance(self._patience, now)
+            streams = self._hub.streams_of(mxid)
+            self._ours[mxid].count(streams, now)
+            (self._leaving.discard if streams else self._leaving.add)(mxid)
+            self._doubtful[mxid] = None
+
+    def _look_round(self) -> None:
+        """Doubt some of those who are there: each comes up once in ten looks.
+
+        Of who stays for long it is written now and then that they were there, for the case that
+        the bridge is killed.
+        """
+        now = self._clock()
+        for _ in range(len(self._ours) // _TICKS_OF_A_ROUND + 1):
+            if not self._round:
+                self._round = list(self._ours)
+                self._rounds += 1
+                if not self._round:
+                    return
+            mxid = self._round.pop()
+            attendance = self._ours.get(mxid)
+            if attendance and attendance.state(now) != self._shown.get(mxid, OFFLINE):
+                self._doubtful[mxid] = None
+            if self._rounds % _ROUNDS_OF_A_RECORD == 0 and mxid in self._shown:
+                self._note([self._current(mxid)])
+
+    def _current(self, mxid: Mxid) -> Change:
+        now = self._clock()
+        attendance = self._ours.get(mxid)
+        if attendance is not None:
+            seen = self._wall() - (now - attendance.seen_at(now))
+            return Change(mxid, attendance.state(now), int(seen * 1000), ours=True)
+        word = self._from_matrix.of(mxid)
+        if word is not None:
+            return Change(mxid, word.state, word.last_seen, ours=False)
+        kept = self._record.last_seen(mxid)
+        return Change(mxid, OFFLINE, None if kept is None else _milliseconds(kept), ours=True)
+
+    def _due(self) -> list[Change]:
+        """Return those who are there in another way than readers know, not too many at once."""
+        due: list[Change] = []
+        for mxid in list(self._doubtful):
+            if len(due) >= CHANGES:
+                break
+            del self._doubtful[mxid]
+            change = self._current(mxid)
+            if change.state != self._shown.get(mxid, OFFLINE):
+                due.append(change)
+            elif change.state == OFFLINE:
+                self._drop(mxid)
+        return due
+
+    async def _publish(self, changes: Sequence[Change], *, at_once: bool = False) -> None:
+        if not changes:
+            return
+        async with self._publishing:
+            try:
+                seen_by, left = await self._frames.publish(changes, at_once=at_once)
+            except Unavailable:
+                self._doubtful |= {one.mxid: None for one in changes}
+                raise
+            self._doubtful |= {one.mxid: None for one in left}
+            told = changes[: len(changes) - len(left)]
+            for change in told:
+                self._settle(change, seen_by[change.mxid])
+            self._note(one for one in told if seen_by[one.mxid])
+
+    def _settle(self, change: Change, seen_by: Sequence[Audience]) -> None:
+        """Note what readers know now."""
+        mxid = change.mxid
+        if change.ours:
+            visible = any(one.shown for one in seen_by)
+            self._told(mxid, change.state if visible else OFFLINE)
+        elif not seen_by:
+            # Nobody of our rooms, or a ghost: of those our own streams say it.
+            self._from_matrix.forget(mxid)
+            self._shown.pop(mxid, None)
+            return
+        if change.state != OFFLINE:
+            self._shown[mxid] = change.state
+            return
+        self._shown.pop(mxid, None)
+        if self._current(mxid).state == OFFLINE:
+            self._drop(mxid)
+
+    def _drop(self, mxid: Mxid) -> None:
+        """Keep nothing of somebody who is gone, and of whom that was told."""
+        self._ours.pop(mxid, None)
+        self._leaving.discard(mxid)
+        self._from_matrix.forget(mxid)
+
+    def _note(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if change.last_seen is not None:
+                self._record.note(change.mxid, change.state, change.last_seen)
+
+
+def _milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
