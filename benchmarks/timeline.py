@@ -99,7 +99,7 @@ async def _depths(connection: Connection, room_id: RoomId) -> list[asyncpg.Recor
         CROSS JOIN LATERAL (
             SELECT event_id, sort_key, timestamp FROM log
             WHERE room_id = $1 AND line
-                AND sort_key >= low + (high - low) / $2 * ((part * 31) % $2)
+                AND sort_key >= low + (high - low) / ($2 + 1) * (1 + (part * 31) % $2)
             ORDER BY sort_key LIMIT 1
         ) AS line
         """,

@@ -68,6 +68,8 @@ class PresenceApi:
         """
         caller, room_id = call.caller, RoomId(call.path.room_id)
         await self._typing.say(caller.tenant_id, room_id, caller.mxid, call.body.typing)
+        if call.body.typing:
+            self._presence.say(caller.mxid, active=True)
 
     @ENDPOINTS.put("/api/v1/presence")
     async def be(self, call: Call[Session, None, None, PresenceNotice]) -> None:
@@ -75,8 +77,8 @@ class PresenceApi:
 
         Whoever has a stream open is there. Each client says so once when its user turns to it or
         is back (`online`), and once when it is left or put into the background (`idle`). Somebody
-        is idle when all their clients have said so, or after `presence.idle_after` without a
-        word: say `online` again every few minutes while it is used.
+        is idle when all their clients have said so, or after `presence.idle_after` without a sign
+        of life: a message, typing, or `online`, which may be said again every few minutes.
         """
         self._presence.say(call.caller.mxid, active=call.body.state == "online")
 

@@ -237,9 +237,7 @@ class Services:
         log_view = LogView(database)
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
         self._vitals = Vitals(database, self.hub)
-        self._housekeeping = Housekeeping(
-            database, self.naming.bot, outbox_kept=limits.outbox_kept
-        )
+        self._housekeeping = Housekeeping(database, self.naming.bot, outbox_kept=limits.outbox_kept)
         self._feed = Feed(log_view.after, self.hub, self._bus)
         self._webhooks = webhook_loops(config, database, self._bus, self.hub, self.naming.bot)
 

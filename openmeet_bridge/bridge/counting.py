@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from ..core.cursor import SORT_KEY_STEP
 from ..core.events import Event
-from ..core.ids import EventId, Mxid, RoomId
+from ..core.ids import EventId, Mxid, Position, RoomId
 from ..storage import mentions, read_marks, room_summaries
 from ..storage.database import Connection
 from ..storage.event_log import Row
@@ -34,6 +35,7 @@ class Counting:
         self.read: list[tuple[RoomId, Mxid]] = []
         self._mentioning = Mentioning()
         self._said: dict[tuple[RoomId, Mxid], Placed] = {}
+        self._last: list[tuple[RoomId, int, Position]] = []
         self._rooms: set[RoomId] = set()
         self._moved: dict[EventId, RoomId] = {}
 
@@ -41,7 +43,10 @@ class Counting:
         """Note a new entry."""
         if not row.counted:
             return
-        self._rooms.add(row.room_id)
+        if row.sort_key == row.position * SORT_KEY_STEP:
+            self._last.append((row.room_id, row.sort_key, row.position))
+        else:
+            self._rooms.add(row.room_id)
         self._mentioning.add(event)
         # Who says something has read what stands above.
         mark = ReadMark(row.room_id, row.sender, row.event_id, row.timestamp)
@@ -72,6 +77,8 @@ class Counting:
             peopled: The rooms whose members it has changed.
         """
         self._rooms |= {room_id for room_id, _ in redacted}
+        if last := [one for one in self._last if one[0] not in self._rooms]:
+            await room_summaries.append(connection, last)
         if self._rooms:
             await room_summaries.renew_messages(connection, sorted(self._rooms))
         if peopled := set(peopled):

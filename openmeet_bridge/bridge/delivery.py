@@ -25,7 +25,7 @@ from ..matrix.errors import (
     TokenRefused,
 )
 from ..matrix.homeserver import Homeserver
-from ..storage import event_log, outbox, outbox_changes
+from ..storage import outbox, outbox_changes
 from ..storage.database import Database
 from ..storage.outbox import Message
 from ..telemetry import OUTBOX_WORKERS, SENDS
@@ -238,9 +238,9 @@ class Delivery:
     async def _settle_old(self, message: Message) -> None:
         """Decide on a message whose first attempt is so old that a repeat could double it."""
         async with self._database.connection() as connection:
-            event_id = await event_log.sent_event(connection, message.sender, message.client_txn_id)
-        if event_id is not None:
-            await self._sent(message, event_id)
+            logged = await outbox_changes.logged(connection, message.sender, message.client_txn_id)
+        if logged is not None:
+            await self._sent(message, logged.event_id)
         else:
             await self._give_up(
                 message,

@@ -35,7 +35,9 @@ class Housekeeping:
         outbox_kept: How long what was sent, or failed, stays in the outbox, in seconds.
     """
 
-    def __init__(self, database: Database, bot: Mxid, *, outbox_kept: float = 30 * 86_400.0) -> None:
+    def __init__(
+        self, database: Database, bot: Mxid, *, outbox_kept: float = 30 * 86_400.0
+    ) -> None:
         self._database = database
         self._bot = bot
         self._outbox_kept = outbox_kept

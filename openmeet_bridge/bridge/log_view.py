@@ -1,4 +1,9 @@
-"""The log as streams read it, always at one moment of the database."""
+"""The log as streams read it.
+
+Which lines there are, and their revisions, is read first and at one moment; what is shown of them
+after that. What changes in between makes an entry show more than its revision says, never less,
+and comes itself with a higher one. So this needs no snapshot, and its two round trips.
+"""
 
 from __future__ import annotations
 

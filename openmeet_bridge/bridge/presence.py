@@ -107,7 +107,8 @@ class Presence:
 
     def say(self, mxid: Mxid, *, active: bool) -> None:
         """Note what one of a person's clients says. Without an open stream it says nothing."""
-        self._count()
+        if mxid in self._moved:
+            self._count()
         attendance = self._ours.get(mxid)
         if attendance is None:
             return
@@ -115,9 +116,11 @@ class Presence:
         self._doubtful[mxid] = None
 
     def happened(self, batch: Sequence[LogEntry]) -> None:
-        """Let the readers of a room be told of who comes into it and is there."""
+        """Take messages for signs of life, and let a room be told of who comes and is there."""
         for logged in batch:
-            effect = logged.effect
+            effect, entry = logged.effect, logged.entry
+            if entry.state_key is None and not logged.changed:
+                self.say(entry.sender.mxid, active=True)
             if effect is not None and effect.joined and effect.user.mxid in self._shown:
                 del self._shown[effect.user.mxid]
                 self._doubtful[effect.user.mxid] = None

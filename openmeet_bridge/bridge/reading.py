@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from ..core.cursor import SORT_KEY_STEP
-from ..core.ids import Mxid, RoomId
+from ..core.ids import Mxid, RoomId, TenantId
 from ..core.visibility import EVERYTHING, Readable
 from ..storage import rooms, visibility
 from ..storage.database import Connection
 from ..storage.lines import Line
+
+
+async def admitted(
+    connection: Connection, tenant: TenantId, room_id: RoomId, mxid: Mxid
+) -> Readable | None:
+    """Return which part of a room somebody may read; None for who is not in it."""
+    is_open = await visibility.is_open(connection, tenant, room_id, mxid)
+    if is_open is None:
+        return None
+    return EVERYTHING if is_open else await readable(connection, room_id, mxid)
 
 
 async def readable(connection: Connection, room_id: RoomId, mxid: Mxid) -> Readable:
@@ -35,7 +45,8 @@ async def readable_of(
 async def for_everybody(connection: Connection, found: Iterable[Line]) -> list[bool]:
     """Return of lines whether everybody may read them who is, or will be, in their room."""
     found = list(found)
-    closed = await visibility.closed(connection, sorted({line.room_id for line in found}))
+    restricted = sorted({line.room_id for line in found if not line.room_open})
+    closed = await visibility.closed(connection, restricted) if restricted else {}
     parts = {room_id: history.for_everybody() for room_id, history in closed.items()}
     return [line.sort_key in parts.get(line.room_id, EVERYTHING) for line in found]
 

@@ -12,7 +12,7 @@ from ..core.entry import Entry, Receipt
 from ..core.errors import NotFound, Unavailable
 from ..core.ids import Mxid, RoomId, TenantId
 from ..matrix.errors import HomeserverError
-from ..storage import history, room_list, rooms
+from ..storage import history, room_list
 from ..storage.database import Connection, Database
 from ..storage.history import Mark
 from . import reading, showing
@@ -104,9 +104,9 @@ class Timeline:
 async def _look(connection: Connection, wish: _Wish) -> tuple[Found | None, Mark]:
     """Read a page, and how far back the log goes, as far as that matters to the page."""
     tenant, mxid, room_id, place, limit = wish
-    if not await rooms.is_joined(connection, tenant, room_id, mxid):
+    part = await reading.admitted(connection, tenant, room_id, mxid)
+    if part is None:
         raise NotFound("You are in no such room.")
-    part = await reading.readable(connection, room_id, mxid)
     found = await Pages(connection, tenant, room_id, part).read(place, limit)
     if found is not None and found.has_before:
         return found, Mark(complete=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
 from .database import Connection, certain
 
-
 _ASIDE = -(1 << 61)
 """Below all places that entries have in timelines."""
 
@@ -318,16 +317,6 @@ async def newest_state(
         state_key,
     )
     return StateRow(**dict(row)) if row else None
-
-
-async def sent_event(connection: Connection, sender: Mxid, client_txn_id: str) -> EventId | None:
-    """Return the event as which a ghost's message is in the log."""
-    event_id = await connection.fetchval(
-        "SELECT event_id FROM log WHERE sender = $1 AND client_txn_id = $2 LIMIT 1",
-        sender,
-        client_txn_id,
-    )
-    return EventId(event_id) if event_id else None
 
 
 async def move(connection: Connection, moves: Sequence[tuple[EventId, Position, int]]) -> None:

@@ -26,6 +26,7 @@ class Line:
         related: Whether there are edits or reactions.
         content: Of the line as it came; ``{}`` once it was redacted.
         effect: 1 when somebody came in by it, -1 when somebody went out.
+        room_open: Whether everybody who is in may read all that the log has of the room.
     """
 
     place: Position
@@ -52,6 +53,7 @@ class Line:
     subject_slug: str | None
     room_kind: str | None
     room_name: str | None
+    room_open: bool
 
 
 # Who somebody is: OpenMeet's own profile for ghosts, what the room says for everybody else.
@@ -67,7 +69,8 @@ _COLUMNS = f"""{_SAID},
            coalesce(target_user.name, target_member.name) AS subject_name,
            target_user.avatar_url AS subject_avatar,
            target_ghost.slug AS subject_slug,
-           portal.kind AS room_kind, coalesce(directory_portal.name, portal.slug) AS room_name
+           portal.kind AS room_kind, coalesce(directory_portal.name, portal.slug) AS room_name,
+           coalesce(portal.open, true) AS room_open
 """
 _SELECT = f"SELECT log.position AS place, false AS changed, {_COLUMNS}"
 _SENDER = """
@@ -343,7 +346,7 @@ async def messages_at(
         f"""
         SELECT log.position AS place, false AS changed, {_SAID},
                NULL AS subject_name, NULL AS subject_avatar, NULL AS subject_slug,
-               NULL AS room_kind, NULL AS room_name
+               NULL AS room_kind, NULL AS room_name, false AS room_open
         FROM log {_SENDER}
         WHERE log.position = ANY($2::bigint[]) AND log.tenant = $1 AND log.counted
         """,  # noqa: S608

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
+from ..core import visibility as rules
 from ..core.events import CREATE, HISTORY_VISIBILITY, MEMBER_CONTENT, UNREADABLE
-from ..core.ids import Mxid, RoomId
-from ..core.visibility import Change, Readable, Step, Visibility, is_open, readable, visibility_of
+from ..core.ids import Mxid, RoomId, TenantId
+from ..core.visibility import Change, Readable, Step, Visibility, readable, visibility_of
 from .database import Connection
 
 
@@ -31,7 +32,9 @@ class History:
     @property
     def open(self) -> bool:
         """Whether everybody who is in may read all that the log has."""
-        return is_open(self.first) and all(is_open(one.visibility) for one in self.changes)
+        return rules.is_open(self.first) and all(
+            rules.is_open(one.visibility) for one in self.changes
+        )
 
     def for_everybody(self) -> Readable:
         """Return what everybody may read who is in the room."""
@@ -59,6 +62,22 @@ async def note(connection: Connection, room_ids: Sequence[RoomId]) -> None:
         rooms,
         [found[one].open for one in rooms],
     )
+
+
+async def is_open(
+    connection: Connection, tenant: TenantId, room_id: RoomId, mxid: Mxid
+) -> bool | None:
+    """Whether somebody in a room may read all that the log has of it; None for who is not in it."""
+    found: bool | None = await connection.fetchval(
+        """
+        SELECT portal.open FROM portal JOIN room_member USING (room_id)
+        WHERE tenant = $1 AND room_id = $2 AND mxid = $3 AND membership = 'join' AND NOT barred
+        """,
+        tenant,
+        room_id,
+        mxid,
+    )
+    return found
 
 
 async def closed(

@@ -160,12 +160,16 @@ def test_hostile_text_stays_text(
     hostile(place.room_id)
     expect(last_message(ann)).to_contain_text("\U0001f600" * 5000)
     assert texts(ann)[:2] == [MARKUP, "plain"]
-    assert {"This message has no text.", "Sticker", f"Picture: {MARKUP}"} <= set(texts(ann))
+    assert "This message has no text." in texts(ann)
+    sticker, picture = ann.locator(".card").all_inner_texts()
+    assert sticker.startswith("Sticker")
+    assert picture.startswith(MARKUP.replace("/", "_"))
     expect(ann.get_by_role("heading", name=MARKUP)).to_be_visible()
     expect(room_link(ann, MARKUP)).to_be_visible()
     links = ann.locator(".message__text a")
     hrefs = links.evaluate_all("links => links.map(link => link.href)")
-    assert hrefs == ["https://a.example/", "https://b.example/"]
+    # What turned the writing direction is gone: the address is what one reads.
+    assert hrefs == ["https://a.example/", "https://b.example/txt.exe"]
     assert ann.locator("om-timeline img, om-timeline script").count() == 0
     assert "owned" not in ann.title().replace(MARKUP, "")
     assert not [url for url in fetched if "/api/" not in url]

@@ -74,6 +74,31 @@ def test_somebody_from_matrix_talks_along(real: Stage, mara: MatrixFriend, trio:
     expect(ann.get_by_text("This message was deleted.")).to_be_visible()
 
 
+def test_a_conversation_across(real: Stage, mara: MatrixFriend, trio: Place) -> None:
+    """Formatted words, reply, edit and reaction, from a browser and from a Matrix client."""
+    ann = real.window("ann", trio)
+    say(ann, "**Nine** at the boathouse")
+    expect(last_message(ann).locator("strong")).to_have_text("Nine")
+    said = mara.wait_for(trio.room_id, "**Nine** at the boathouse").event_id
+    thumb = {"rel_type": "m.annotation", "event_id": said, "key": "👍"}
+    mara.send_event(trio.room_id, "m.reaction", {"m.relates_to": thumb})
+    ann.get_by_role("button", name="👍 1: Mara Lindholm").click()
+    expect(ann.get_by_role("button", name=re.compile("👍 2: "))).to_be_visible()
+    answer = {"msgtype": "m.text", "body": "Late, as always"}
+    relation = {"m.relates_to": {"m.in_reply_to": {"event_id": said}}}
+    mara.send_event(trio.room_id, "m.room.message", {**answer, **relation})
+    expect(
+        ann.get_by_role("button", name=re.compile("In reply to Ann Larsen: Nine"))
+    ).to_be_visible()
+    composer(ann).press("ArrowUp")
+    say(ann, "**Ten** at the boathouse")
+    expect(ann.locator(".message--mine").get_by_text("Ten")).to_be_visible()
+    expect(ann.get_by_role("button", name="edited")).to_be_visible()
+    expect(
+        ann.get_by_role("button", name=re.compile("In reply to Ann Larsen: Ten"))
+    ).to_be_visible()
+
+
 def test_typing(real: Stage, mara: MatrixFriend, trio: Place) -> None:
     """Seen by the others while it lasts, from both worlds to both."""
     ann, ben = real.window("ann", trio), real.window("ben", trio)
@@ -227,7 +252,8 @@ def test_a_dropped_stream_is_said_and_resumed(
         missed = [f"{who} {number}" for number in range(3) for who in ("mara", "ben")]
         assert texts(ann) == ["before", *missed, "written meanwhile"]
         assert texts(ben) == texts(ann)
-        assert not [call for call in asked if re.search(r"GET .*/(rooms|timeline)\b", call)]
+        # Who is online has no history, so that is asked for anew.
+        assert not [call for call in asked if re.search(r"GET .*/(rooms|timeline)(\?|$)", call)]
 
 
 def test_without_a_network(real: Stage) -> None:

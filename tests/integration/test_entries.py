@@ -86,7 +86,7 @@ async def test_an_entry_what_it_said_and_who_reacted(
     assert await world.versions(other) == [(other, "1")]
     assert await world.reactions(other) == []
     await world.delete(BEN, said, "rude")
-    assert await world.versions(said) == await world.reactions(said) == []
+    assert (await world.versions(said), await world.reactions(said)) == ([], [])
     entry = await world.entries.entry(LAKE, BEN, ROOM, said)
     assert (entry.kind, entry.edited, entry.reactions) == ("deleted", None, [])
     assert entry.deletion is not None

@@ -68,7 +68,7 @@ async def test_what_was_said_before_is_related_as_if_it_came_now(database_url: s
         await house.room(ann)
         said, gone = await house.says(ann, 2)
         for target in (said, gone):
-            await house.sends(ann, _about("m.replace", target, **{"m.new_content": {"body": "b"}}))
+            await house.sends(ann, _about("m.replace", target, new={"body": "b"}))
             await house.sends(ann, _about("m.annotation", target, key="+"), kind="m.reaction")
         await house.sends(ann, _about("m.replace", said), kind="m.room.encrypted")
         await house.sends(ann, _about("m.replace", said))
@@ -96,8 +96,9 @@ async def test_what_was_said_before_is_related_as_if_it_came_now(database_url: s
         await connection.close()
 
 
-def _about(kind: str, target: str, *, key: str | None = None, **content: Any) -> dict[str, Any]:
+def _about(kind: str, target: str, *, key: str = "", new: Any = None) -> dict[str, Any]:
     about = {"rel_type": kind, "event_id": target} | ({"key": key} if key else {})
+    content = {"m.new_content": new} if new else {}
     return {"body": "*", **content, "m.relates_to": about}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import sys
@@ -33,7 +34,7 @@ NAMING = Naming("test")
 MORE = int(os.environ.get("RELATIONS_FUZZ", "0"))
 """So many times more is tried, and something else each time."""
 
-EXAMPLES = 45
+EXAMPLES = 40
 
 Deed = Callable[[], Awaitable[object]]
 
@@ -184,7 +185,7 @@ class Talk:
         """Return what a stream knows in the end that was away from the beginning on."""
         head = await self.head()
         missed = await self._view.missed(LAKE, PEOPLE[0], self.began, head, 10_000)
-        client = Client([])
+        client = Client()
         for logged, _ in missed:
             if logged.entry.room_id == self.rooms[0]:
                 client.apply(logged.entry, changed=logged.changed)
@@ -198,7 +199,7 @@ KINDS = (
     *["react"] * 5,
     *["delete"] * 5,
 )
-DEEDS = ("", "feed", "feed", "torn", "torn", "late", "late", "repair", "again")
+DEEDS = ("", "feed", "torn", "torn", "late", "late", "behind", "behind", "repair", "again")
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,8 @@ class Step:
         cut: How many events have come then.
         deed: What else happens: ``feed`` the stream goes on; ``torn``: the part comes while the
             stream reads, ``late``: it comes, and the client loads its page anew, between the
-            stream's reading and the client's; ``repair``; ``again``: old events come too.
+            stream's reading and the client's; ``behind``: it comes, and the stream goes on, while
+            a page is on its way; ``repair``; ``again``: old events come too.
         how: Some number.
     """
 
@@ -278,6 +280,12 @@ async def _deliver(
             await talk.feed()
         elif step.deed == "late":
             await talk.feed(late=[coming, partial(talk.load, limit)])
+        elif step.deed == "behind":
+            page = await talk.page(0, limit)
+            await coming()
+            await talk.feed()
+            talk.client = talk.client or Client()
+            talk.client.merge(page)
         database.between = None
         await coming()
         if step.deed == "repair":
@@ -384,6 +392,34 @@ def test_what_was_deleted_before_it_came_is_deleted(
         }
         assert state == msgspec.json.encode(levels)
         assert not any(row["counted"] for row in rows)
+
+    runner.run(check())
+
+
+def test_of_two_deletions_the_earlier_is_named_whichever_comes_first(
+    torn: TornDatabase, runner: asyncio.Runner
+) -> None:
+    talk = Talk(torn, [], "twice")
+
+    def happened(name: str) -> dict[str, Event]:
+        room_id, kind = talk.rooms[0], "m.room.redaction"
+        early, late = ({"redacts": name, "reason": reason} for reason in ("early", "late"))
+        return {
+            "said": _said(name, {"body": "hi"}, room_id=room_id),
+            "early": _said(f"{name}z", early, type=kind, origin_server_ts=1, room_id=room_id),
+            "late": _said(f"{name}a", late, type=kind, origin_server_ts=2, room_id=room_id),
+        }
+
+    async def check() -> None:
+        await talk.begin()
+        for number, order in enumerate(itertools.permutations(("said", "early", "late"))):
+            events = happened(f"$twice{number}")
+            for name in order:
+                await talk.push([events[name]])
+            entry = (await talk.page())[-1]
+            assert (entry.event_id, entry.kind) == (f"$twice{number}", "deleted")
+            assert entry.deletion is not None
+            assert entry.deletion.reason == "early", order
 
     runner.run(check())
 

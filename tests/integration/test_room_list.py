@@ -8,7 +8,7 @@ import pytest
 
 from openmeet_bridge.bridge.room_lists import ListedWithLast, RoomLists
 from openmeet_bridge.core.entry import Person
-from openmeet_bridge.core.ids import Mxid, PortalKind, RoomId, TenantId, UserSlug
+from openmeet_bridge.core.ids import EventId, Mxid, PortalKind, RoomId, TenantId, UserSlug
 from openmeet_bridge.storage import directory, read_marks, room_list
 from openmeet_bridge.storage.read_marks import ReadMark
 from openmeet_bridge.storage.room_summaries import RECENT
@@ -139,3 +139,24 @@ async def test_receipts_are_those_of_who_is_there(house: House) -> None:
     assert {one.person.name for one in found} == {"Ann", "Ben"}  # who says something has read
     (receipt,) = [one for one in found if one.person.name == "Ann"]
     assert (receipt.event_id, receipt.timestamp) == (said, 7)
+
+
+async def test_what_one_may_not_read_is_not_shown_as_the_last_message(house: House) -> None:
+    async def last(mxid: Mxid) -> EventId | None:
+        (found,) = await listed(house, mxid)
+        return found.last.event_id if found.last else None
+
+    await house.room(ANN)
+    hidden = {"history_visibility": "joined"}
+    await house.state(NAMING.bot, "m.room.history_visibility", "", hidden)
+    await house.says(ANN)
+    await house.member(BEN, "join")
+    assert await last(BEN) is None
+    (heard,) = await house.says(ANN)
+    assert await last(BEN) == heard
+    await house.member(BEN, "leave")
+    (unheard,) = await house.says(ANN)
+    await house.member(BEN, "join")
+    assert (await last(BEN), await last(ANN)) == (heard, unheard)
+    await house.sends(ANN, {"redacts": unheard}, kind="m.room.redaction")
+    assert await last(ANN) == heard

@@ -330,6 +330,29 @@ async def test_what_can_never_be_done_is_told_to_its_sender(chat: Chat) -> None:
         await chat.sure(chat.ann, "DELETE", chat.path("entries", said))
 
 
+async def test_only_what_could_be_doubled_is_given_up_after_a_day(chat: Chat) -> None:
+    said = await chat.says(chat.ann)
+    message = message_path(chat.room.room_id)
+    like = chat.path("entries", said, "reactions", LIKE)
+    for path, body in ((message, {"body": "perhaps"}), (like, None)):
+        free = asyncio.Event()
+
+        async def fail(exchange: Exchange, free: asyncio.Event = free) -> web.StreamResponse:
+            await free.wait()
+            return web.Response(status=502)
+
+        came = chat.simulated.proxy.once(fail, is_sent)
+        assert (await chat.ann.ask("PUT", path, body)).status == 202
+        await came.wait()
+        await chat.world.sql(
+            "UPDATE outbox SET first_attempt_at = now() - interval '21 h' WHERE state = 'pending'"
+        )
+        free.set()
+        await chat.quiet()
+    assert (await chat.ann.do("GET", message))["errcode"] == "ORG_OPENMEET_UNCERTAIN"
+    assert len(chat.about(said)) == 1
+
+
 LONG, UNKNOWN = "x" * 32_769, "$unknown"
 MESSAGE, ENTRY = "messages/{txn}", "entries/{said}"
 EDIT, REACTIONS = "entries/{said}/edits/{txn}", "entries/{said}/reactions"

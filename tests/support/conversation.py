@@ -238,20 +238,42 @@ def _quoted(quote: Quote | None) -> Quoted | None:
 
 
 class Client:
-    """What a client knows that keeps to the rules: a page, and all that came after it."""
+    """What a client knows that keeps to the rules: pages, and all that comes over a stream.
 
-    def __init__(self, page: Iterable[Entry]) -> None:
-        self.entries = {entry.event_id: entry for entry in page}
+    Attributes:
+        entries: What it shows.
+    """
+
+    def __init__(self, page: Iterable[Entry] = ()) -> None:
+        self.entries: dict[EventId, Entry] = {}
+        self._newest: dict[EventId, Entry] = {}
+        self.merge(page)
+
+    def merge(self, page: Iterable[Entry]) -> None:
+        """Take in a page. What came while it was on its way may be newer."""
+        for entry in page:
+            newest = self._newest.get(entry.event_id, entry)
+            self._put(newest if newest.revision > entry.revision else entry)
+        for entry in list(self._newest.values()):
+            self._requote(entry)
 
     def apply(self, entry: Entry, *, changed: bool) -> None:
         """Take in a frame: an entry that is new, or one as it is now."""
-        held = self.entries.get(entry.event_id)
-        if held is not None and held.revision > entry.revision:
+        newest = self._newest.get(entry.event_id)
+        if newest is not None and newest.revision > entry.revision:
             return
-        if held is not None or not changed:
-            self.entries[entry.event_id] = entry
+        if entry.event_id in self.entries or not changed:
+            self._put(entry)
+        # Else it is outside of what was loaded; a page that is on its way may hold it.
+        self._newest[entry.event_id] = entry
+        self._requote(entry)
+
+    def _put(self, entry: Entry) -> None:
+        self.entries[entry.event_id] = self._newest[entry.event_id] = entry
+
+    def _requote(self, newest: Entry) -> None:
         for other in list(self.entries.values()):
-            self.entries[other.event_id] = _quoting(other, entry)
+            self.entries[other.event_id] = _quoting(other, newest)
 
 
 def _quoting(entry: Entry, newest: Entry) -> Entry:

@@ -225,7 +225,7 @@ async def _all_agree(talk: Talk, *streams: Stream) -> None:
     entries = [msgspec.convert(one, Entry) for one in await talk.bob.timeline(talk.room_id)]
     page = {entry.event_id: entry for entry in entries}
     for stream in streams:
-        client = Client([])
+        client = Client()
         for frame in stream.frames:
             if frame.type in ("timeline", "timeline.changed"):
                 entry = msgspec.convert(frame.data, Entry)

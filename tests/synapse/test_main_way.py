@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from openmeet_bridge.bridge.ghosts import Ghosts
 from openmeet_bridge.bridge.portals import Portals
-from openmeet_bridge.core.events import CREATE, PORTAL_KEY
+from openmeet_bridge.core.events import CREATE, MESSAGE, PORTAL_KEY
 from openmeet_bridge.core.ids import PortalKind, PortalRef
 from openmeet_bridge.core.naming import Naming
 from openmeet_bridge.core.rules import Rules
@@ -272,12 +272,24 @@ async def test_typing_receipts_and_presence_go_both_ways(
             await human.read(room_id, answer["event_id"])
             frame = await stream.wait("receipt", room_id=room_id, event_id=answer["event_id"])
             assert frame.data["user"]["mxid"] == human.user_id
+            assert (await bob.rooms())[room_id]["unread_count"] == 2
+            content = {"body": "Bob!", "m.mentions": {"user_ids": [bob.mxid]}}
+            named = await human.send_event(room_id, MESSAGE, {"msgtype": "m.text", **content})
+            await stream.message("Bob!")
+            room = (await bob.rooms())[room_id]
+            assert (room["unread_count"], room["mention_count"]) == (3, 1)
+            # In private: Bob's own streams are told, and nobody else.
+            await bob.do("POST", f"{path}/read", {"event_id": named, "private": True})
+            frame = await stream.wait("unread", room_id=room_id, unread_count=0)
+            assert frame.data["mention_count"] == 0
         page = await bob.do("GET", f"{path}/timeline")
         marks = {mark["user"]["mxid"]: mark["event_id"] for mark in page["receipts"]}
         # Who answers has read what was said before.
-        assert marks == {alice.mxid: answer["event_id"], human.user_id: answer["event_id"]}
-        assert (await alice.rooms())[room_id]["unread_count"] == 0
-        assert (await bob.rooms())[room_id]["unread_count"] == 2
+        assert marks == {alice.mxid: answer["event_id"], human.user_id: named}
+        found = await bob.do("GET", f"{path}/entries/{quote(sent)}/readers")
+        assert [one["user"]["slug"] for one in found["readers"]] == [alice.slug]
+        assert (await alice.rooms())[room_id]["unread_count"] == 1
+        assert await bob.do("GET", "/unread") == {"messages": 0, "mentions": 0, "rooms": 0}
 
 
 async def test_who_is_removed_is_out_at_once(world: World) -> None:

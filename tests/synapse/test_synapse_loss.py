@@ -33,6 +33,11 @@ ONLY_WHEN_OVERDUE = {"interval": 3600, "echo_overdue": 2}
 """The bridge looks when a message of its own does not come back, and not before."""
 
 
+async def hang_with_events(exchange: Exchange) -> web.StreamResponse:
+    """Keep the first transaction waiting that brings events, and not one of presence alone."""
+    return await (hang(exchange) if exchange.events else exchange.forward())
+
+
 @dataclass
 class Scene:
     """A room with two people, and the way from Synapse to the bridge.
@@ -115,7 +120,7 @@ class Scene:
 
     async def call_for_a_look(self) -> None:
         """Sends a message through the bridge whose echo is lost on the way."""
-        self.push.rule = hang
+        self.push.rule = hang_with_events
         answer = await self.alice.send(self.room_id, "does not come back")
         await self.logged([answer["event_id"]])
         self.push.rule = pass_on
@@ -176,7 +181,7 @@ async def blind(settings: Settings, synapse: SynapseProcess) -> AsyncIterator[Sc
 
 async def test_what_synapse_held_in_memory_comes_back(often: Scene) -> None:
     await often.quiet()
-    often.push.rule = hang
+    often.push.rule = hang_with_events
     lost = await often.speak_often("past the bridge", MANY)
     answers = [await often.alice.send(often.room_id, f"through it {n}") for n in range(3)]
     lost += [answer["event_id"] for answer in answers]
@@ -196,7 +201,7 @@ async def test_what_synapse_held_in_memory_comes_back(often: Scene) -> None:
 
 async def test_a_transaction_in_flight_returns_after_newer_ones(often: Scene) -> None:
     await often.quiet()
-    often.push.rule = hang
+    often.push.rule = hang_with_events
     lost = [await often.speak(f"lost {number}") for number in range(5)]
     await often.crash()
     often.push.rule = pass_on
@@ -214,7 +219,7 @@ async def test_a_transaction_in_flight_returns_after_newer_ones(often: Scene) ->
 
 async def test_it_returns_before_anybody_has_looked(blind: Scene) -> None:
     await blind.quiet()
-    blind.push.rule = hang
+    blind.push.rule = hang_with_events
     lost = [await blind.speak(f"lost {number}") for number in range(5)]
     await blind.crash()
     blind.push.rule = pass_on
@@ -266,7 +271,7 @@ async def test_an_overtaken_transaction_finds_its_place(blind: Scene) -> None:
 async def test_rooms_and_members_are_whole_after_a_crash(often: Scene) -> None:
     """Whole rooms are lost, and goings; what follows from them is not."""
     here, slug = often.world.here, f"lost-{secrets.token_hex(4)}"
-    often.push.rule = hang
+    often.push.rule = hang_with_events
     await here.do("PUT", f"/groups/{slug}", {"name": "Lost and found"})
     for user in (often.alice, often.bob):
         await here.do("PUT", f"/groups/{slug}/members/{user.slug}", {"role": "member"})

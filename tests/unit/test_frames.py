@@ -173,6 +173,7 @@ def test_every_frame_is_documented() -> None:
         frames.bye(CloseReason.SHUTDOWN),
         frames.typing(ROOM, []),
         frames.receipt(mark),
+        frames.unread(ROOM, "00", 1, 1, marked=False),
         frames.presence(ANN, "idle", None),
         frames.send_failed(ROOM, "c", "e", "t"),
         *frames.room_frames(msgspec.structs.replace(said(26), changed=True), HERE),

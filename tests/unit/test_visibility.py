@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmeet_bridge.core.visibility import (
@@ -93,6 +93,7 @@ def _allowed(visibility: Visibility | None, membership: str) -> bool:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([*Visibility, *MEMBERSHIPS, None]), max_size=12),
     st.sampled_from([*Visibility, None]),

@@ -78,8 +78,9 @@ export function isUntouched(action) {
 export function rewritten(draft, edit) {
   const { kind, reply_to, thread } = draft ?? {};
   const { body, format, mentions, mention_room } = edit;
+  const made = { body, format, mentions, mention_room, kind, reply_to, thread };
   // Without those that are undefined, as it is kept and sent.
-  return JSON.parse(JSON.stringify({ body, format, mentions, mention_room, kind, reply_to, thread }));
+  return JSON.parse(JSON.stringify(made));
 }
 
 /**

@@ -257,7 +257,9 @@ function inRoom(roomId, ...rest) {
   for (const name of rest) {
     // Every browser reads these as a way up, also escaped: it would ask for something else.
     if (name !== '.' && name !== '..') continue;
-    throw new ApiError(`“${name}” cannot be used here.`, { errcode: 'M_INVALID_PARAM', status: 400 });
+    throw new ApiError(`“${name}” cannot be used here.`, {
+      errcode: 'M_INVALID_PARAM', status: 400,
+    });
   }
   return ['rooms', roomId, ...rest].map((name) => encodeURIComponent(name)).join('/');
 }

@@ -27,7 +27,8 @@
  * `Timeline.items()` gives rows `{key, entry, echo, actions}`: either `entry` (with one's own
  * changes on it that are on their way; `reactions[].mine`) or `echo` (a message on its way: text,
  * html, draft, replyTo, state, reason, fields). `actions` are the changes of that entry that are
- * on their way or have failed: `{id, kind: 'edit' | 'reaction' | 'deletion', state, reason, fields}`.
+ * on their way or have failed: `{id, kind, state, reason, fields}`, of kind `edit`, `reaction` or
+ * `deletion`.
  *
  * What it tells (`chat.on(topic, listener)`): connection, rooms, timeline {roomId}, typing
  * {roomId}, presence {mxid}, arrival Entry, removed {roomId, name, reason}, stranger Person,
@@ -39,8 +40,7 @@
  * @import { StoredDraft } from './drafts.js'
  * @import { OpenStorage, UserStorage } from './storage.js'
  * @import { ConnectionState, StreamOptions } from './stream.js'
- * @import { Timeline } from './timeline.js'
- * @import { Draft, EditDraft, Entry, Me, Presence, SendFailure } from './types.js'
+ * @import { Draft, EditDraft, Entry, Me, SendFailure } from './types.js'
  */
 
 import { Drafts } from './drafts.js';
@@ -183,52 +183,6 @@ export class Chat extends Live {
   }
 
   /**
-   * Loads the newest page of a room, once; from then on the stream keeps it up to date. All that
-   * is unread is on it, and a few messages before.
-   *
-   * @param {string} roomId
-   * @returns {Promise<Timeline>}
-   */
-  openRoom(roomId) {
-    return this._pages.open(roomId);
-  }
-
-  /** @param {string} roomId */
-  loadOlder(roomId) {
-    return this._pages.older(roomId);
-  }
-
-  /** @param {string} roomId */
-  loadNewer(roomId) {
-    return this._pages.newer(roomId);
-  }
-
-  /**
-   * Loads what is around an entry, in place of what is loaded.
-   *
-   * @param {string} roomId
-   * @param {string} eventId
-   * @returns {Promise<boolean>} False: there is no such entry for us.
-   */
-  jumpTo(roomId, eventId) {
-    return this._pages.around(roomId, eventId);
-  }
-
-  /**
-   * @param {string} roomId
-   * @param {number} at Milliseconds.
-   * @returns {Promise<Entry | null>} The first entry then or later; null in an empty room.
-   */
-  jumpToDate(roomId, at) {
-    return this._pages.at(roomId, at);
-  }
-
-  /** @param {string} roomId */
-  jumpToNewest(roomId) {
-    return this._pages.newest(roomId);
-  }
-
-  /**
    * @param {string} roomId
    * @param {Draft | string} draft
    * @returns {string} The key of its row.
@@ -343,14 +297,6 @@ export class Chat extends Live {
   /** @param {boolean} active Whether somebody is at the page. */
   setActive(active) {
     void this._presence.setActive(active);
-  }
-
-  /**
-   * @param {string} mxid
-   * @returns {Presence | null}
-   */
-  presence(mxid) {
-    return this._presence.of(mxid);
   }
 
   /**

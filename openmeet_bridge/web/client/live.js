@@ -5,7 +5,9 @@
  * @import { Action } from './action.js'
  * @import { Api } from './api.js'
  * @import { ConnectionState } from './stream.js'
- * @import { Clock, Entry, Frame, Person, Receipt, SendFailure, UnreadState } from './types.js'
+ * @import {
+ *   Clock, Entry, Frame, Person, Presence, Receipt, SendFailure, UnreadState,
+ * } from './types.js'
  */
 
 import { backoffMs } from './backoff.js';
@@ -94,6 +96,60 @@ export class Live extends Emitter {
   /** @param {string} roomId */
   timeline(roomId) {
     return this._pages.timelines.get(roomId);
+  }
+
+  /**
+   * Loads the newest page of a room, once; from then on the stream keeps it up to date. All that
+   * is unread is on it, and a few messages before.
+   *
+   * @param {string} roomId
+   * @returns {Promise<Timeline>}
+   */
+  openRoom(roomId) {
+    return this._pages.open(roomId);
+  }
+
+  /** @param {string} roomId */
+  loadOlder(roomId) {
+    return this._pages.older(roomId);
+  }
+
+  /** @param {string} roomId */
+  loadNewer(roomId) {
+    return this._pages.newer(roomId);
+  }
+
+  /**
+   * Loads what is around an entry, in place of what is loaded.
+   *
+   * @param {string} roomId
+   * @param {string} eventId
+   * @returns {Promise<boolean>} False: there is no such entry for us.
+   */
+  jumpTo(roomId, eventId) {
+    return this._pages.around(roomId, eventId);
+  }
+
+  /**
+   * @param {string} roomId
+   * @param {number} at Milliseconds.
+   * @returns {Promise<Entry | null>} The first entry then or later; null in an empty room.
+   */
+  jumpToDate(roomId, at) {
+    return this._pages.at(roomId, at);
+  }
+
+  /** @param {string} roomId */
+  jumpToNewest(roomId) {
+    return this._pages.newest(roomId);
+  }
+
+  /**
+   * @param {string} mxid
+   * @returns {Presence | null}
+   */
+  presence(mxid) {
+    return this._presence.of(mxid);
   }
 
   /** @param {string} roomId */

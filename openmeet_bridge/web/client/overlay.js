@@ -98,7 +98,8 @@ function edited({ html: _html, mentions: _mentions, ...entry }, { draft, timesta
  * @param {Person | null} me
  * @returns {Entry}
  */
-function deleted({ event_id, room_id, order, revision, type, sender, timestamp, ...rest }, action, me) {
+function deleted(entry, action, me) {
+  const { event_id, room_id, order, revision, type, sender, timestamp, ...rest } = entry;
   return {
     event_id, room_id, order, revision, type, sender, timestamp,
     kind: 'deleted', text: 'This message was deleted.',
@@ -122,7 +123,10 @@ function reacted(entry, { key, on }, me) {
   const people = known?.people.filter((person) => person.mxid !== me.mxid) ?? [];
   /** @type {Reaction} */
   const next = {
-    key, mine: on, count: (known?.count ?? 0) + (on ? 1 : -1), people: on ? [...people, me] : people,
+    key,
+    mine: on,
+    count: (known?.count ?? 0) + (on ? 1 : -1),
+    people: on ? [...people, me] : people,
   };
   const reactions = known ? all.map((one) => (one === known ? next : one)) : [...all, next];
   return { ...entry, reactions: reactions.filter((one) => one.count > 0) };

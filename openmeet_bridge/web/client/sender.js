@@ -47,7 +47,8 @@ export class Sender {
   /** From now on this tab sends. What another one was about to send may not have left. */
   lead() {
     for (const { id, state } of this._queue.all()) {
-      if (state === 'sending') void this._queue.change(id, (now) => now && { ...now, state: 'queued' });
+      if (state !== 'sending') continue;
+      void this._queue.change(id, (now) => now && { ...now, state: 'queued' });
     }
     this.wake();
   }
@@ -121,7 +122,9 @@ export class Sender {
   async _perform(action) {
     const { id, roomId, kind, draft, key, on } = action;
     if (kind === 'message' && draft) return this._api.send(roomId, id, draft);
-    if (kind === 'edit' && draft) return this._api.edit(roomId, await this._target(action), id, draft);
+    if (kind === 'edit' && draft) {
+      return this._api.edit(roomId, await this._target(action), id, draft);
+    }
     if (kind === 'reaction') return this._api.react(roomId, action.target ?? '', key ?? '', on);
     if (action.target === null) return this._api.takeBack(roomId, action.about ?? '');
     return this._api.remove(roomId, action.target, action.why ?? undefined);
@@ -148,9 +151,11 @@ export class Sender {
     if (!action || action.state === 'failed') return;
     if (status.status === 'sent') this.done(id, status.event_id ?? null);
     else if (status.errcode === WITHDRAWN) void this._queue.end(id, 'gone');
-    else if (status.status === 'failed') this._fail(id, status.error ?? 'It could not be sent.', {});
-    else if (this._isOutdated(action)) void this._queue.end(id, 'gone');
-    else {
+    else if (status.status === 'failed') {
+      this._fail(id, status.error ?? 'It could not be sent.', {});
+    } else if (this._isOutdated(action)) {
+      void this._queue.end(id, 'gone');
+    } else {
       void this._queue.change(id, (now) => now && { ...now, state: 'pending', reason: null });
       this._askLater();
     }
@@ -233,7 +238,8 @@ export class Sender {
     const ms = Math.max(backoffMs(attempt, this._random), error.retryAfterMs ?? 0);
     const retryAt = this._clock.now() + ms;
     const reason = error.message;
-    void this._queue.change(id, (now) => now && { ...now, state: 'waiting', attempt, retryAt, reason });
+    void this._queue.change(id, (now) => (
+      now && { ...now, state: 'waiting', attempt, retryAt, reason }));
     this._timers.set(roomId, this._clock.setTimeout(() => {
       this._timers.delete(roomId);
       void this.next(roomId);

@@ -35,7 +35,7 @@ export class OmRoom extends HTMLElement {
     this._canSend = undefined;
     /** True while a read mark is about to be sent. */
     this._reading = false;
-    /** Marked unread by hand: not read again as long as nothing else happens. */
+    /** Marked unread by hand: not read again until one writes here, or comes back to it. */
     this._leftUnread = false;
     /** @type {Promise<Member[]> | null} */
     this._members = null;
@@ -191,6 +191,7 @@ export class OmRoom extends HTMLElement {
         return null;
       }
       this._timeline.unreadAfter = null;
+      this._leftUnread = false;
       const reply = mode?.kind === 'reply' ? { reply_to: mode.entry.event_id } : {};
       this.chat.send(this.roomId, { ...draft, ...reply });
       void this._timeline.toNewest();

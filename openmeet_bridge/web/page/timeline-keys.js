@@ -30,7 +30,8 @@ export class TimelineKeys {
     list.addEventListener('focusin', (event) => this._onFocus(event));
     list.addEventListener('focusout', () => this._list.querySelector('.message--current')
       ?.classList.remove('message--current'));
-    list.addEventListener('pointerover', (event) => this._hover(event.target));
+    // A move, not an entry: what scrolls by below a pointer that rests is not meant.
+    list.addEventListener('pointermove', (event) => this._hover(event.target));
     list.addEventListener('pointerleave', () => this._hover(null));
   }
 
@@ -104,6 +105,7 @@ export class TimelineKeys {
   /** @param {EventTarget | null} target */
   _hover(target) {
     const row = rowAt(target) ?? rowAt(document.activeElement);
+    if (row && row === this._tools.parentElement) return;
     if (row && this._list.contains(row)) this._attach(row);
     else this._tools.remove();
   }
