@@ -64,9 +64,7 @@ async def _measure(made: ChatDatabase, calls: int) -> Report:
     for case, offset in _MARKS.items():
         await _set_marks(made, offset)
         report.rows.append((case, *await _case(made, calls)))
-    report.notes.append(
-        "The target is for the database's p50. Totals are `GET /unread`."
-    )
+    report.notes.append("The target is for the database's p50. Totals are `GET /unread`.")
     return report
 
 

@@ -54,10 +54,6 @@ class Counting:
         if before is None or before[1] < row.sort_key:
             self._said[row.room_id, row.sender] = mark, row.sort_key
 
-    def adopted(self, room_id: RoomId) -> None:
-        """Note that the entries of a room have got other positions."""
-        self._rooms.add(room_id)
-
     def move(self, event: Event) -> None:
         """Note that an entry has changed its place."""
         self._moved[event.event_id] = event.room_id

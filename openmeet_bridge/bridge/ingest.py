@@ -228,7 +228,6 @@ class _Batch:
                     self.position = await event_log.adopt(
                         self._connection, event.room_id, ref.tenant
                     )
-                    self.counting.adopted(event.room_id)
 
     def add(self, event: Event, sort_key: int | None = None) -> None:
         """Append an event; without a sort key it comes last in its room."""

@@ -54,6 +54,9 @@ _OF_GHOST: dict[str, str] = {
     "presence": """
         SELECT state, last_seen FROM presence WHERE mxid = $1
     """,
+    "marked_unread": """
+        SELECT room_id, at FROM unread_flag WHERE mxid = $1 ORDER BY room_id
+    """,
     "read_up_to": """
         SELECT room_id, event_id, timestamp FROM read_mark WHERE mxid = $1 ORDER BY room_id
     """,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
+from . import room_summaries
 from .database import Connection, certain
 
 _ASIDE = -(1 << 61)
@@ -208,6 +209,7 @@ async def adopt(connection: Connection, room_id: RoomId, tenant: TenantId) -> Po
     )
     if moved:
         await advance(connection, Position(end + moved))
+        await room_summaries.renew_messages(connection, [room_id])
     return Position(end + moved)
 
 

@@ -68,8 +68,7 @@ async def of(
                flag.room_id IS NOT NULL AS marked_unread
         FROM unnest($1::text[], $2::bigint[]) AS mine (room_id, since_key)
         LEFT JOIN room_summary AS summary ON summary.room_id = mine.room_id
-        LEFT JOIN read_mark AS mark
-               ON mark.room_id = mine.room_id AND mark.mxid = $3 AND mark.room_id = ANY($1::text[])
+        LEFT JOIN read_mark AS mark ON mark.room_id = mine.room_id AND mark.mxid = $3
         LEFT JOIN unread_flag AS flag ON flag.room_id = mine.room_id AND flag.mxid = $3
         LEFT JOIN (
             SELECT room_id, count(*) AS n FROM room_member

@@ -281,10 +281,10 @@ async def _deliver(
         elif step.deed == "late":
             await talk.feed(late=[coming, partial(talk.load, limit)])
         elif step.deed == "behind":
+            talk.client = talk.client or Client()
             page = await talk.page(0, limit)
             await coming()
             await talk.feed()
-            talk.client = talk.client or Client()
             talk.client.merge(page)
         database.between = None
         await coming()

@@ -40,6 +40,7 @@ SHELL_NAMES = {
     r"\$API(?=/)": "/api/v1",
     r"\$BASE(?=/)": TENANT,
     r"(?m)^(?:put|call [A-Z]+) ['\"]?(?=\w)": f"{TENANT}/",
+    r"\bask [A-Z]+ ['\"]?(?=\w)": "/api/v1/",
 }
 """What stands in shell examples for the beginning of an address."""
 SECTIONS = {key.name: key for key in keys(Config)}

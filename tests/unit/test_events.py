@@ -60,9 +60,10 @@ def test_an_odd_client_id_is_none(value: Any) -> None:
     assert client_txn_id(event("m.room.message", {CLIENT_TXN_KEY: value})) is None
 
 
-def test_a_client_id_is_read_of_messages_only() -> None:
+def test_a_client_id_is_read_of_what_is_sent_through_us() -> None:
     assert client_txn_id(event("m.room.message", {CLIENT_TXN_KEY: "m1"})) == "m1"
-    assert client_txn_id(event("m.reaction", {CLIENT_TXN_KEY: "m1"})) is None
+    assert client_txn_id(event("m.reaction", {CLIENT_TXN_KEY: "m1"})) == "m1"
+    assert client_txn_id(event("m.sticker", {CLIENT_TXN_KEY: "m1"})) is None
 
 
 @pytest.mark.parametrize(
