@@ -318,8 +318,9 @@ class PresenceSection(Section, frozen=True, kw_only=True):
         bool,
         about(
             "Tell the homeserver too, for people who use Matrix clients. Synapse forgets it "
-            "after half a minute, so that this costs one call in 25 seconds for everybody who is there "
-            "and whom somebody from Matrix can see. Only where Synapse's own `presence` is on."
+            "after half a minute, so that this costs one call in 25 seconds for everybody who is "
+            "there and whom somebody from Matrix can see. Only where Synapse's own `presence` is "
+            "on."
         ),
     ] = False
 
