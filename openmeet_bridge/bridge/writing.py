@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from .rights import Rights, entry_of, named_entries
 
 MOST_MENTIONS = 50
 """People whom one message may address."""
+
+_SHORT = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,7 @@ async def message_content(
         slugs=_slugs(people),
         mention_room=message.mention_room,
     )
-    return msgspec.json.encode(compose(draft))
+    return await _composed(draft)
 
 
 async def edit_content(
@@ -118,7 +121,14 @@ async def edit_content(
         told=told,
         room_told=room_told,
     )
-    return msgspec.json.encode(compose(draft))
+    return await _composed(draft)
+
+
+async def _composed(draft: Draft) -> bytes:
+    # Much Markdown takes a while, if it was written to do so. Streams go on meanwhile.
+    long = len(draft.body) > _SHORT
+    content = await asyncio.to_thread(compose, draft) if long else compose(draft)
+    return msgspec.json.encode(content)
 
 
 async def _before(

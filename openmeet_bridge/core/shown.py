@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .entry import Media, Place, Poll
+from .html import as_text
 from .html_text import without_spoilers
 from .ids import EventId, Mxid
 
@@ -38,10 +39,15 @@ class Shown(NamedTuple):
 
     @property
     def open_text(self) -> str:
-        """The text without what its sender has covered: for quotes and notifications."""
-        if self.html is None or SPOILER not in self.html:
+        """The text as it is read aloud: without marks of its format, what is covered left out.
+
+        For quotes and notifications.
+        """
+        if self.html is None:
             return self.text
-        return without_spoilers(self.text)
+        # Of a file only the caption is formatted; its text names the file as well.
+        spoken = as_text(self.html) if self.media is None else None
+        return without_spoilers(spoken or self.text)
 
 
 class Names(NamedTuple):
