@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import random
+import re
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -546,3 +550,27 @@ async def test_nothing_breaks_it(chat: Chat, names: dict[str, str]) -> None:
         if answer.status == 400 and answer.errcode != "M_NOT_JSON":
             assert answer.body["fields"], (method, path, sent, answer)
     await chat.quiet()
+
+
+async def test_every_call_of_the_guide(chat: Chat) -> None:
+    """The guide to the API does what it says, from its first line to its last."""
+    page = (Path(__file__).parents[2] / "docs/how-to/talk-through-the-api.md").read_text("utf-8")
+    blocks = re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    script = "set -euo pipefail\n" + "\n".join(blocks)
+    token = chat.mia.headers()["Authorization"].removeprefix("Bearer ")
+    shell = await asyncio.create_subprocess_exec(
+        "bash",
+        "-c",
+        script.replace("http://127.0.0.1:8480", chat.world.settings.api_url),
+        env={**os.environ, "TOKEN": token},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said = (await shell.communicate())[0].decode()
+    assert shell.returncode == 0, said
+    answers = [json.loads(line) for line in said.splitlines()]
+    assert len(answers) == script.count("\nask ")
+    (edited,) = [one for one in answers if "edited" in one]
+    assert edited["html"] == "Who brings map <em>and</em> compass?"
+    assert answers[-1] == {"presence": False, "receipts": False}
+    await chat.sure(chat.mia, "PUT", "/me/preferences", {"presence": True, "receipts": True})
