@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Literal
 
 from mautrix.api import Method, Path
@@ -20,7 +21,7 @@ class HistoryCalls(HomeserverCalls):
         self,
         user_id: str,
         since: str | None = None,
-        filter: JsonObject | str | None = None,
+        filter: JsonObject | None = None,
         timeout_ms: int = 0,
     ) -> SyncAnswer:
         """What happened since a token, as one user ("Syncing").
@@ -31,15 +32,17 @@ class HistoryCalls(HomeserverCalls):
         Args:
             user_id: Whose view.
             since: ``next_batch`` of an earlier answer; None for a first sync.
-            filter: A filter, or the id of a stored one.
+            filter: A filter.
             timeout_ms: How long the homeserver may wait for something new; added to the
                 total time allowed for the call.
         """
         query = acting(user_id) | {"timeout": str(timeout_ms), "set_presence": "offline"}
         if since is not None:
             query["since"] = since
-        if filter is not None:
-            query["filter"] = filter if isinstance(filter, str) else as_json(filter).decode()
+        # Synapse keeps an answer for two minutes, and gives it to whoever asks the same again: who
+        # broke off and begins anew would take what is old for all there is.
+        wanted = {**(filter or {}), "org.openmeet.asked": uuid.uuid4().hex}
+        query["filter"] = as_json(wanted).decode()
         # A first sync names every room: a homeserver may need minutes for it.
         patience = timeout_ms / 1000 + (0 if since is not None else FIRST_SYNC_SECONDS)
         call = Call("sync", Method.GET, Path.v3.sync, query, extra_seconds=patience)

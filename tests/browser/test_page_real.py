@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as PatienceError
 
 from .cable import cable
@@ -332,3 +333,30 @@ def test_two_users_in_one_browser(real: Stage) -> None:
     see_own(ann, "still Ann")
     see(ben, "still Ann")
     expect(ben.locator(".message--mine")).to_have_count(1)
+
+
+def test_the_example_of_the_guide(real: Stage, browser: Browser) -> None:
+    """The whole client in one file shows, sends, answers, reacts and deletes."""
+    place = real.demo.place("ann", "ben")
+    real.demo.say("ben", place, "Who brings the map?")
+    guide = (Path(__file__).parents[2] / "docs/how-to/use-the-stream.md").read_text("utf-8")
+    (example,) = re.findall(r"^```html\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)
+    example = example.replace("http://127.0.0.1:8480", real.demo.base)
+    page = browser.new_page()
+    page.route("**/chat.html", lambda route: route.fulfill(body=example, content_type="text/html"))
+    page.goto(f"{real.demo.base}/chat.html#{real.demo.people['ann'].jwt}")
+    question = page.get_by_role("listitem").filter(has_text="Who brings the map?").first
+    expect(page.get_by_text(f"Live in {place.name}")).to_be_visible()
+    question.get_by_role("button", name="Reply").click()
+    page.get_by_label("Message").fill("I *do*.")
+    page.keyboard.press("Enter")
+    answer = page.get_by_role("listitem").filter(has_text="I do.")
+    expect(answer.locator("em")).to_have_text("do")
+    expect(answer.locator("blockquote")).to_have_text("Who brings the map?")
+    question.get_by_role("button", name="👍").click()
+    expect(question).to_contain_text("👍 1")
+    answer.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("This message was deleted.")).to_be_visible()
+    real.demo.say("ben", place, "Thank you")
+    expect(page.get_by_text("Thank you")).to_be_visible()
+    page.close()

@@ -324,6 +324,12 @@ async def test_history(stage: Stage) -> None:
     timeline = synced.rooms.join[room_id].timeline
     assert timeline.limited
     assert _bodies(timeline.events) == ["5", "6", "7"]
+    # Who asks the same again, because they broke off, must not get the same old answer.
+    await stage.homeserver.send_event(
+        room_id, "m.room.message", "again", {"msgtype": "m.text", "body": "8"}, stage.bot
+    )
+    again = await stage.homeserver.sync(stage.bot, start.next_batch, few)
+    assert _bodies(again.rooms.join[room_id].timeline.events) == ["6", "7", "8"]
     page = await stage.homeserver.messages(
         room_id, stage.bot, "b", timeline.prev_batch, start.next_batch
     )

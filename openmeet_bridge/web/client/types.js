@@ -23,6 +23,7 @@
  * @property {number} [height]
  * @property {number} [duration] Milliseconds.
  * @property {boolean} [encrypted]
+ * @property {string} [caption] What is said of the file; the entry's `html` is this, formatted.
  *
  * @typedef {{latitude: number, longitude: number, description?: string}} Place
  *

@@ -24,8 +24,6 @@ const MUTED = { encrypted: 'lock', deleted: 'trash', call: 'call' };
 
 /**
  * @typedef {{content: Content, sender: import('../client/types.js').Person}} Said
- * @typedef {Media & {caption?: string}} Captioned `caption`: what is said of the file; then the
- *   entry's `html` is the caption, formatted.
  */
 
 /**
@@ -100,7 +98,7 @@ function folded(text) {
  */
 function mediaCard({ kind, media, html }, fence) {
   const [sign, label] = MEDIA[kind];
-  const words = /** @type {Captioned | undefined} */ (media)?.caption;
+  const words = media?.caption;
   const caption = words ? formatted({ text: words, html }, fence) : null;
   return card(sign,
     h('p', { class: 'card__title', dir: 'auto' }, media?.name || label),
