@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,8 +20,15 @@ from openmeet_bridge.matrix.registration import Registration, generate
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
 from .support.databases import Databases
+from .support.scheduling import ByFile
 
 SERVER_NAME = "localhost"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """How tests are given to several workers."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

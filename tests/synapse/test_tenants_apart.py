@@ -40,6 +40,7 @@ Json = Mapping[str, Any]
 
 SECRET = "sesame"
 _ROOM = "/api/v1/rooms/{room_id}"
+_ENTRY = _ROOM + "/entries/{event_id}"
 _TENANT = "/api/integration/v1/tenants/{tenant}"
 
 OF_ONE_ROOM: dict[Route, Json | None] = {
@@ -48,6 +49,16 @@ OF_ONE_ROOM: dict[Route, Json | None] = {
     ("GET", _ROOM + "/timeline"): None,
     ("PUT", _ROOM + "/messages/{client_txn_id}"): {"body": "from over there"},
     ("GET", _ROOM + "/messages/{client_txn_id}"): None,
+    ("DELETE", _ROOM + "/messages/{client_txn_id}"): None,
+    ("GET", _ENTRY): None,
+    ("DELETE", _ENTRY): None,
+    ("GET", _ENTRY + "/versions"): None,
+    ("GET", _ENTRY + "/reactions"): None,
+    ("GET", _ENTRY + "/readers"): None,
+    ("PUT", _ENTRY + "/reactions/{key}"): None,
+    ("DELETE", _ENTRY + "/reactions/{key}"): None,
+    ("PUT", _ENTRY + "/edits/{client_txn_id}"): {"body": "changed from over there"},
+    ("PUT", _ROOM + "/unread"): {"unread": True},
     ("POST", _ROOM + "/read"): {"event_id": "{event_id}"},
     ("PUT", _ROOM + "/typing"): {"typing": True},
     ("GET", _ROOM + "/presence"): None,
@@ -60,6 +71,7 @@ OF_ONESELF: dict[Route, Json | None] = {
     ("PUT", "/api/v1/me/preferences"): {"presence": True, "receipts": True},
     ("PUT", "/api/v1/presence"): {"state": "online"},
     ("GET", "/api/v1/rooms"): None,
+    ("GET", "/api/v1/unread"): None,
     ("POST", "/api/v1/stream/tickets"): None,
 }
 """Routes of a user about themselves: they answer, and of nobody else."""
@@ -108,7 +120,10 @@ DEMONSTRATION: dict[Route, Json | None] = {("GET", "/api/v1/demo"): None}
 _STATE = [
     *(
         f"SELECT * FROM {table} WHERE room_id = ANY($1::text[]) ORDER BY 1, 2"  # noqa: S608
-        for table in ("log", "room_member", "room_state", "read_mark", "portal", "outbox")
+        for table in (
+            *("log", "relation", "mention", "room_member", "room_state", "read_mark"),
+            *("unread_flag", "portal", "outbox"),
+        )
     ),
     "SELECT * FROM directory_user WHERE tenant = 'here' ORDER BY slug",
     "SELECT * FROM directory_portal WHERE tenant = 'here' ORDER BY kind, slug",
@@ -236,6 +251,7 @@ async def _set(world: World) -> Stage:
         "room_id": room_id,
         "event_id": event_id,
         "client_txn_id": "my-own-id",
+        "key": "👍",
         "user": alice.slug,
         "other": bob.slug,
         "kind": "groups",
