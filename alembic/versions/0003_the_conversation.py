@@ -91,6 +91,8 @@ UPGRADE = [
         ADD COLUMN shown_timestamp bigint
     """,
     "COMMENT ON COLUMN read_mark.shown_event_id IS 'how far others know that the room was read'",
+    # A room list asks for all marks of one person.
+    "CREATE INDEX read_mark_person ON read_mark (mxid, room_id)",
     "UPDATE read_mark SET shown_event_id = event_id, shown_sort_key = sort_key, "
     "shown_timestamp = timestamp",
     """
@@ -205,6 +207,7 @@ DOWNGRADE = [
     "DROP INDEX room_member_barred",
     "ALTER TABLE room_member DROP COLUMN since_key",
     "DROP TABLE unread_flag",
+    "DROP INDEX read_mark_person",
     "ALTER TABLE read_mark DROP COLUMN shown_event_id, DROP COLUMN shown_sort_key, "
     "DROP COLUMN shown_timestamp",
     "DROP TABLE mention",
@@ -237,6 +240,31 @@ _HIDDEN = (
     "m.room.canonical_alias",
     "m.room.aliases",
 )
+_FURNITURE = (
+    "m.room.name",
+    "m.room.topic",
+    "m.room.avatar",
+    "m.room.join_rules",
+    "m.room.history_visibility",
+    "m.room.encryption",
+)
+# How the bot furnishes its rooms is no line: that it is there, and what it sets for the first time.
+_PRESENT = """
+    UPDATE log SET line = false FROM log AS made
+    WHERE made.room_id = log.room_id AND made.type = 'm.room.create' AND made.state_key = ''
+          AND log.type = 'm.room.member' AND log.state_key = made.sender
+"""
+_FURNISHED = """
+    UPDATE log SET line = false FROM (
+        SELECT DISTINCT ON (log.room_id, log.type)
+               log.position, log.sender, made.sender AS creator
+        FROM log JOIN log AS made ON made.room_id = log.room_id
+                      AND made.type = 'm.room.create' AND made.state_key = ''
+        WHERE log.type = ANY(:furniture) AND log.state_key = ''
+        ORDER BY log.room_id, log.type, log.sort_key
+    ) AS first
+    WHERE log.position = first.position AND first.sender = first.creator
+"""
 _BATCH = 1000
 
 
@@ -255,6 +283,8 @@ def _relate() -> None:
     """Find the edits, reactions and redactions among the entries that are there already."""
     run = op.get_bind().execute
     run(sa.text("UPDATE log SET line = false WHERE type = ANY(:hidden)"), {"hidden": list(_HIDDEN)})
+    run(sa.text(_PRESENT))
+    run(sa.text(_FURNISHED), {"furniture": list(_FURNITURE)})
     last = -(1 << 62)
     while True:
         rows = run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -80,6 +81,9 @@ class PowerLevels:
 ABOVE_ALL = 2**53
 """As which level the power of a creator counts, which has no bound (room version 12 and later)."""
 
+_SHORT = 2048
+"""Longest content, in bytes, that is remembered once it was read."""
+
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
 
 _KEPT = (
@@ -131,6 +135,12 @@ def power_levels(content: bytes | None, creators: frozenset[Mxid] = frozenset())
         content: Of ``m.room.power_levels``; None where there is none.
         creators: Whose power has no bound.
     """
+    # Lists of rooms ask for the same ones again and again.
+    read = _remembered if content is None or len(content) <= _SHORT else _read
+    return read(content, creators)
+
+
+def _read(content: bytes | None, creators: frozenset[Mxid]) -> PowerLevels:
     found = _decode(content)
     return PowerLevels(
         users=_part(found, "users"),
@@ -143,12 +153,22 @@ def power_levels(content: bytes | None, creators: frozenset[Mxid] = frozenset())
     )
 
 
+_remembered = lru_cache(maxsize=4096)(_read)
+
+
 def creators_of(sender: Mxid, create: bytes) -> frozenset[Mxid]:
     """Return whose power in a room has no bound, by the sender and content of its first event."""
     if b"room_version" not in create:
         return frozenset()
+    return (_remembered_creators if len(create) <= _SHORT else _creators)(sender, create)
+
+
+def _creators(sender: Mxid, create: bytes) -> frozenset[Mxid]:
     found = _decode(create)
     return creators(str(found.get("room_version")), sender, found)
+
+
+_remembered_creators = lru_cache(maxsize=4096)(_creators)
 
 
 def _part(found: Mapping[str, Any], name: str) -> Mapping[str, object]:
