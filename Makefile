@@ -35,7 +35,7 @@ demo: env-demo
 	@$(BIN)/openmeet-bridge demo $(DEMO_ARGS)
 
 test: env-dev chromium
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 lint: env-dev
 	$(BIN)/ruff check .

@@ -240,31 +240,6 @@ _HIDDEN = (
     "m.room.canonical_alias",
     "m.room.aliases",
 )
-_FURNITURE = (
-    "m.room.name",
-    "m.room.topic",
-    "m.room.avatar",
-    "m.room.join_rules",
-    "m.room.history_visibility",
-    "m.room.encryption",
-)
-# How the bot furnishes its rooms is no line: that it is there, and what it sets for the first time.
-_PRESENT = """
-    UPDATE log SET line = false FROM log AS made
-    WHERE made.room_id = log.room_id AND made.type = 'm.room.create' AND made.state_key = ''
-          AND log.type = 'm.room.member' AND log.state_key = made.sender
-"""
-_FURNISHED = """
-    UPDATE log SET line = false FROM (
-        SELECT DISTINCT ON (log.room_id, log.type)
-               log.position, log.sender, made.sender AS creator
-        FROM log JOIN log AS made ON made.room_id = log.room_id
-                      AND made.type = 'm.room.create' AND made.state_key = ''
-        WHERE log.type = ANY(:furniture) AND log.state_key = ''
-        ORDER BY log.room_id, log.type, log.sort_key
-    ) AS first
-    WHERE log.position = first.position AND first.sender = first.creator
-"""
 _BATCH = 1000
 
 
@@ -283,8 +258,6 @@ def _relate() -> None:
     """Find the edits, reactions and redactions among the entries that are there already."""
     run = op.get_bind().execute
     run(sa.text("UPDATE log SET line = false WHERE type = ANY(:hidden)"), {"hidden": list(_HIDDEN)})
-    run(sa.text(_PRESENT))
-    run(sa.text(_FURNISHED), {"furniture": list(_FURNITURE)})
     last = -(1 << 62)
     while True:
         rows = run(

@@ -14,10 +14,8 @@ import structlog
 from ..core.cursor import SORT_KEY_STEP
 from ..core.events import (
     CREATE,
-    FURNITURE,
     HISTORY_VISIBILITY,
     KEPT_STATE,
-    MEMBER,
     Event,
     client_txn_id,
     is_counted,
@@ -195,7 +193,6 @@ class _Batch:
         self._relating = Relating()
         self._state: dict[tuple[RoomId, str, str], rooms.State] = {}
         self._moved_state: set[tuple[RoomId, str, str]] = set()
-        self._furnished: set[tuple[RoomId, str]] = set()
 
     @classmethod
     async def begin(cls, connection: Connection, naming: Naming, source: Source) -> _Batch:
@@ -213,17 +210,7 @@ class _Batch:
         new = [event for event_id, event in unique.items() if not self._found[event_id].known]
         await self._members.load(self._connection, new)
         await self._relating.load(self._connection, new)
-        await self._load_furniture(new)
         return new
-
-    async def _load_furniture(self, events: Sequence[Event]) -> None:
-        keys = [
-            (event.room_id, event.type)
-            for event in events
-            if event.sender == self._naming.bot and event.state_key == ""
-        ]
-        if keys:
-            self._furnished = await rooms.kinds_of_state(self._connection, keys)
 
     async def _bind_portals(self, events: Sequence[Event]) -> None:
         # The room's very first event names its portal. Only the bot's word counts: anybody can
@@ -264,7 +251,7 @@ class _Batch:
             effect=self._members.apply(event, self.position, key),
             redacted_by=part.redacted_by,
             source=self.source,
-            line=part.line and not self._furnishes(event),
+            line=part.line,
             about=part.about,
             related=found.related,
         )
@@ -315,15 +302,6 @@ class _Batch:
         self.confirmed = await outbox.confirm(
             self._connection, [(row.sender, row.client_txn_id, row.event_id) for row in echoes]
         )
-
-    def _furnishes(self, event: Event) -> bool:
-        """Whether the bot only furnishes a room of its own: nothing happens in it by that."""
-        if event.type == MEMBER:
-            return event.state_key == self._naming.bot
-        key = (event.room_id, event.type)
-        first = key not in self._furnished
-        self._furnished.add(key)
-        return first and event.sender == self._naming.bot and event.type in FURNITURE
 
     def _note_state(self, row: Row) -> None:
         if row.state_key is None:

@@ -53,18 +53,6 @@ KEPT_STATE = frozenset(
 )
 """State that is kept as a room's present state (members have a table of their own)."""
 
-FURNITURE = frozenset(
-    {
-        "m.room.name",
-        "m.room.topic",
-        "m.room.avatar",
-        "m.room.join_rules",
-        "m.room.history_visibility",
-        "m.room.encryption",
-    }
-)
-"""State with which a room is made: that it is set for the first time is no news."""
-
 MAX_NAME_BYTES = 255
 """Longest identifier, type or state key (client-server API, "Size limits")."""
 

@@ -374,22 +374,6 @@ async def powers(
     return found
 
 
-async def kinds_of_state(
-    connection: Connection, wanted: Sequence[tuple[RoomId, str]]
-) -> set[tuple[RoomId, str]]:
-    """Return which of these ``(room, type)`` a room has state of, under the empty key."""
-    rows = await connection.fetch(
-        """
-        SELECT room_id, type FROM room_state
-        JOIN unnest($1::text[], $2::text[]) AS given (room_id, type) USING (room_id, type)
-        WHERE state_key = ''
-        """,
-        [room_id for room_id, _ in wanted],
-        [event_type for _, event_type in wanted],
-    )
-    return {(row["room_id"], row["type"]) for row in rows}
-
-
 async def rebuild_state(
     connection: Connection, room_id: RoomId, keys: Sequence[tuple[str, str]]
 ) -> None:

@@ -92,10 +92,7 @@ def _json(value: Any) -> bytes:
 
 
 def _is_line(one: Event) -> bool:
-    # That the bot is in its room and furnishes it is no line, but that it has made it.
-    bots = one["sender"] == "@om_bot:localhost" and one["type"] != "m.room.create"
-    furnished = bots and one.get("state_key") in ("", one["sender"])
-    return not furnished and is_line(msgspec.json.decode(_json(one), type=events.Event))
+    return is_line(msgspec.json.decode(_json(one), type=events.Event))
 
 
 def sample(name: str) -> Event:

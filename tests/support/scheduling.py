@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from xdist.scheduler import LoadFileScheduling
 
-_TOGETHER = {"tests/browser/test_page_for_all.py": "tests/browser/test_page_real.py"}
+_TOGETHER = {
+    "tests/browser/test_page_for_all.py": "tests/browser/test_page_real.py",
+    # What has most tests comes first. A single long one would come last, and all would wait for it.
+    "tests/synapse/test_openmeet_is_the_truth.py": "tests/synapse/test_tenants_apart.py",
+    "tests/synapse/test_provision.py": "tests/synapse/test_tenants_apart.py",
+}
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]
-    """Each file to one worker; those that share the demonstration to the same."""
+    """Each file to one worker; some together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)

@@ -580,7 +580,9 @@ async def test_a_portal_costs_one_request_and_one_a_member(
     await openmeet.again(group.ref)
     # The listing in the space of the group is a job of its own, and may be under way.
     again = [one.path for one in openmeet.asked.passed[before:]]
-    assert not [one for one in again if here in one or room_id in one]
+    ours = [one for one in again if here in one or room_id in one]
+    # The repair may look at the room in the same moment.
+    assert not [one for one in ours if "/messages?" not in one]
 
 
 async def _is_made(openmeet: OpenMeet, slug: UserSlug) -> bool:
