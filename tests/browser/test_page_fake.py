@@ -193,10 +193,10 @@ def test_an_ended_session_is_said(stage: FakeStage) -> None:
 def test_a_refused_message_keeps_its_reason_and_words(stage: FakeStage) -> None:
     """Retry sends it, discard forgets it."""
     page = stage.window("ann", "ann-ben")
-    for words in ("first", "second"):
+    for count, words in enumerate(("first", "second"), start=1):
         stage.control("fail_send", status=403, errcode="M_FORBIDDEN", message="You are muted.")
         say(page, words)
-        expect(page.get_by_text("Not sent. You are muted.").last).to_be_visible()
+        expect(page.get_by_text("Not sent. You are muted.")).to_have_count(count)
     page.get_by_role("button", name="Discard").last.click()
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_text("Not sent.")).to_have_count(0)
