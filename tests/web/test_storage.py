@@ -139,7 +139,8 @@ def test_the_example_of_the_readme_is_a_chat(tabs: Tabs) -> None:
     page = tabs.blank()
     page.add_script_tag(content=example, type="module")
     page.get_by_role("button", name="Ben Okafor").click()
-    page.locator("li", has_text="Yes! I bring it").get_by_role("button", name="👍").click()
+    with page.expect_response("**/reactions/**"):  # it is shown before it is said
+        page.locator("li", has_text="Yes! I bring it").get_by_role("button", name="👍").click()
     page.get_by_text("👍 1*").wait_for()
     tabs.control("fail_send", status=403, errcode="M_FORBIDDEN", message="You are muted.")
     page.get_by_role("textbox").press_sequentially("**hello**")
