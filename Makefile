@@ -23,6 +23,7 @@ BIN := $(VENV)/bin
 UV := $(UV_VENV)/bin/uv
 WEB_TOOLS := $(VENV)/web
 TSC := $(WEB_TOOLS)/node_modules/typescript/bin/tsc
+WEB_PACKAGES := $(WEB_TOOLS)/.installed
 DEMO_ARGS ?=
 TEST_ARGS ?=
 TEST_WORKERS ?= 2
@@ -34,14 +35,14 @@ INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 demo: env-demo
 	@$(BIN)/openmeet-bridge demo $(DEMO_ARGS)
 
-test: env-dev chromium
+test: env-dev chromium $(WEB_PACKAGES)
 	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 lint: env-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: env-dev $(TSC)
+types: env-dev $(WEB_PACKAGES)
 	$(BIN)/mypy
 	$(BIN)/node $(TSC) -p tests/web
 
@@ -113,8 +114,8 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml $(VENV)/.made
 	$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The compiler that checks the page's types, pinned and hashed by its lock file.
-$(TSC): tests/web/package.json tests/web/package-lock.json $(VENV)/.dev
+# What checks the page's types, and what OpenMeet's own web app speaks with: pinned and hashed.
+$(WEB_PACKAGES): tests/web/package.json tests/web/package-lock.json $(VENV)/.dev
 	@mkdir -p $(WEB_TOOLS)
 	@cp tests/web/package.json tests/web/package-lock.json $(WEB_TOOLS)
 	$(BIN)/npm ci --prefix $(WEB_TOOLS) --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -39,11 +39,14 @@ from openmeet_bridge.core.errors import BridgeError
 
 __all__ = ["Auth", "Authenticator", "Call", "Endpoint", "Endpoints", "Reply", "register"]
 
-Auth = Literal["user", "service", "stream", "signature", "none"]
+Auth = Literal[
+    "user", "service", "stream", "signature", "web_app", "web_app_guest", "web_app_admin", "none"
+]
 """Who may call.
 
 A user with a JWT (or cookie), a backend with a service key, a user with the same or a ticket, a
-backend that has signed the body, or anybody.
+backend that has signed the body, a user of OpenMeet's own web app (or somebody who has not logged
+in to it, or an administrator), or anybody.
 """
 
 Authenticator = Callable[[web.Request], Awaitable[Any]]
@@ -77,6 +80,7 @@ class Endpoint:
         produces: Media type of a raw response; JSON otherwise.
         frames: Named structs that a stream carries, for the document.
         headers: Request headers that the handler reads, with a description.
+        lenient: Whether a body may hold fields that are not known; they are ignored.
     """
 
     method: str
@@ -93,6 +97,7 @@ class Endpoint:
     produces: str
     frames: Mapping[str, type[msgspec.Struct]]
     headers: Mapping[str, str]
+    lenient: bool = False
 
     def __post_init__(self) -> None:
         declared = set(_PLACEHOLDER.findall(self.path))
@@ -101,7 +106,7 @@ class Endpoint:
         if declared != names:
             raise TypeError(f"{self.name}: {self.path} has {declared}, its struct has {names}")
         body = self.signature.body
-        if body and not body.__struct_config__.forbid_unknown_fields:
+        if body and not self.lenient and not body.__struct_config__.forbid_unknown_fields:
             raise TypeError(f"{self.name}: {body.__name__} must forbid unknown fields")
 
     @property
@@ -141,11 +146,13 @@ class Endpoints:
     Args:
         tag: The chapter of the document that these endpoints belong to.
         auth: Who may call them, unless an endpoint says otherwise.
+        lenient: Whether bodies may hold fields that are not known.
     """
 
-    def __init__(self, *, tag: str, auth: Auth = "user") -> None:
+    def __init__(self, *, tag: str, auth: Auth = "user", lenient: bool = False) -> None:
         self.tag = tag
         self.auth = auth
+        self.lenient = lenient
         self._table: list[Endpoint] = []
 
     def __iter__(self) -> Iterator[Endpoint]:
@@ -204,6 +211,7 @@ class Endpoints:
             produces=details.get("produces", "application/json"),
             frames=details.get("frames", {}),
             headers=details.get("headers", {}),
+            lenient=self.lenient,
         )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from ..bridge.sending import Actor, Message, Outcome, Sending, Text
+from ..bridge.sending import Message, Outcome, Sending, Text
 from ..core.composing import Format, Kind
 from ..core.errors import (
     BadRequest,
@@ -19,7 +19,7 @@ from ..core.errors import (
     NotFound,
     TooLarge,
 )
-from ..core.ids import ClientTxnId, EventId, RoomId
+from ..core.ids import ClientTxnId, EventId
 from .endpoint import Call, Endpoints, Reply
 from .room_paths import ID, EditPath, EntryPath, MessagePath, ReactionPath
 from .sessions import Session
@@ -111,13 +111,13 @@ class Messages:
             mention_room=body.mention_room,
         )
         txn_id = ClientTxnId(call.path.client_txn_id)
-        return _reply(await self._sending.send(_actor(call), txn_id, message))
+        return _reply(await self._sending.send(call.caller.actor(call.path.room_id), txn_id, message))
 
     @ENDPOINTS.get("/api/v1/rooms/{room_id}/messages/{client_txn_id}", errors=(NotFound,))
     async def send_status(self, call: Call[Session, MessagePath, None, None]) -> SendStatus:
         """How one of my messages or edits stands."""
         txn_id = ClientTxnId(call.path.client_txn_id)
-        return _status(await self._sending.status(_actor(call), txn_id))
+        return _status(await self._sending.status(call.caller.actor(call.path.room_id), txn_id))
 
     @ENDPOINTS.delete(
         "/api/v1/rooms/{room_id}/messages/{client_txn_id}", success=_DONE, errors=_REFUSALS
@@ -129,7 +129,7 @@ class Messages:
         `ORG_OPENMEET_WITHDRAWN`. Otherwise it is deleted as soon as it is sent. Safe to repeat.
         """
         txn_id = ClientTxnId(call.path.client_txn_id)
-        return _reply(await self._sending.take_back(_actor(call), txn_id))
+        return _reply(await self._sending.take_back(call.caller.actor(call.path.room_id), txn_id))
 
     @ENDPOINTS.put(
         "/api/v1/rooms/{room_id}/entries/{event_id}/edits/{client_txn_id}",
@@ -152,7 +152,7 @@ class Messages:
             mention_room=body.mention_room,
         )
         event_id, txn_id = EventId(call.path.event_id), ClientTxnId(call.path.client_txn_id)
-        return _reply(await self._sending.edit(_actor(call), event_id, txn_id, text))
+        return _reply(await self._sending.edit(call.caller.actor(call.path.room_id), event_id, txn_id, text))
 
     @ENDPOINTS.put(
         "/api/v1/rooms/{room_id}/entries/{event_id}/reactions/{key}",
@@ -166,7 +166,7 @@ class Messages:
         different ones. I have reacted with it once, however often this is said.
         """
         event_id = EventId(call.path.event_id)
-        return _reply(await self._sending.react(_actor(call), event_id, call.path.key))
+        return _reply(await self._sending.react(call.caller.actor(call.path.room_id), event_id, call.path.key))
 
     @ENDPOINTS.delete(
         "/api/v1/rooms/{room_id}/entries/{event_id}/reactions/{key}",
@@ -176,7 +176,7 @@ class Messages:
     async def unreact(self, call: Call[Session, ReactionPath, None, None]) -> Reply[SendStatus]:
         """Take back my reaction to an entry. Safe to repeat, also where there is none."""
         event_id = EventId(call.path.event_id)
-        return _reply(await self._sending.unreact(_actor(call), event_id, call.path.key))
+        return _reply(await self._sending.unreact(call.caller.actor(call.path.room_id), event_id, call.path.key))
 
     @ENDPOINTS.delete(
         "/api/v1/rooms/{room_id}/entries/{event_id}",
@@ -192,12 +192,7 @@ class Messages:
         said, in all its versions, is gone for good, on Matrix too. Safe to repeat.
         """
         event_id = EventId(call.path.event_id)
-        return _reply(await self._sending.delete(_actor(call), event_id, call.query.reason))
-
-
-def _actor(call: Call[Session, Any, Any, Any]) -> Actor:
-    caller = call.caller
-    return Actor(caller.tenant_id, caller.user.slug, caller.mxid, RoomId(call.path.room_id))
+        return _reply(await self._sending.delete(call.caller.actor(call.path.room_id), event_id, call.query.reason))
 
 
 def _event(event_id: str | None) -> EventId | None:

@@ -8,14 +8,13 @@ from collections.abc import Callable
 import msgspec
 
 from ..bridge.receipts import Receipts
-from ..bridge.rights import Actor
 from ..bridge.unread import UnreadState
 from ..core.entry import Person
 from ..core.errors import NotFound
 from ..core.ids import EventId, RoomId
 from .endpoint import Call, Endpoints
 from .room_paths import ID, EntryPath, RoomPath
-from .rooms import UnreadTotals
+from .rooms import UnreadTotals, unread_totals
 from .sessions import Session
 
 ENDPOINTS = Endpoints(tag="Rooms and messages")
@@ -71,13 +70,13 @@ class ReadState:
     async def unread(self, call: Call[Session, None, None, None]) -> UnreadTotals:
         """How much I have not read, in all rooms."""
         found = await self._unread.totals(call.caller.tenant_id, call.caller.mxid)
-        return UnreadTotals(found.messages, found.mentions, found.rooms)
+        return unread_totals(found)
 
     @ENDPOINTS.post("/api/v1/rooms/{room_id}/read", errors=(NotFound,))
     async def read(self, call: Call[Session, RoomPath, None, ReadUpTo]) -> None:
         """Mark a room as read up to an event. A mark never moves back."""
         await self._receipts.mark(
-            _actor(call.caller, call.path.room_id),
+            call.caller.actor(call.path.room_id),
             EventId(call.body.event_id),
             int(self._now() * 1000),
             private=call.body.private,
@@ -92,10 +91,6 @@ class ReadState:
     @ENDPOINTS.get("/api/v1/rooms/{room_id}/entries/{event_id}/readers", errors=(NotFound,))
     async def readers(self, call: Call[Session, EntryPath, None, None]) -> Readers:
         """Who has read an entry; its sender is left out."""
-        actor = _actor(call.caller, call.path.room_id)
+        actor = call.caller.actor(call.path.room_id)
         found = await self._receipts.readers(actor, EventId(call.path.event_id))
         return Readers([Reader(person, timestamp) for person, timestamp in found])
-
-
-def _actor(caller: Session, room_id: str) -> Actor:
-    return Actor(caller.tenant_id, caller.user.slug, caller.mxid, RoomId(room_id))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ..bridge.room_lists import ListedWithLast, RoomLists
+from ..bridge.unread import Totals, total
 from ..core.cursor import Cursor, order_text
 from ..core.entry import Entry, Person
 from ..core.errors import NotFound
@@ -146,8 +147,13 @@ class Rooms:
 
 def listing(listed: Sequence[ListedWithLast], cursor: Cursor) -> RoomList:
     """Return a list of rooms as it is answered."""
-    rooms = [_room(one) for one in listed]
-    return RoomList(rooms, str(cursor), _totals(rooms))
+    totals = unread_totals(total([one.unread for one in listed]))
+    return RoomList([_room(one) for one in listed], str(cursor), totals)
+
+
+def unread_totals(found: Totals) -> UnreadTotals:
+    """Return what is unread in all rooms as it is answered."""
+    return UnreadTotals(found.messages, found.mentions, found.rooms)
 
 
 def _room(listed: ListedWithLast) -> Room:
@@ -168,12 +174,4 @@ def _room(listed: ListedWithLast) -> Room:
         read_order=order_text(unread.read_key),
         permissions=RoomPermissions(may.send, may.react, may.delete_others, may.mention_room),
         direct_with=room.direct_with,
-    )
-
-
-def _totals(rooms: list[Room]) -> UnreadTotals:
-    return UnreadTotals(
-        messages=sum(room.unread_count for room in rooms),
-        mentions=sum(room.mention_count for room in rooms),
-        rooms=sum(room.unread_count > 0 or room.marked_unread for room in rooms),
     )

@@ -89,6 +89,10 @@ class Sessions:
             token = self._cookie(request)
         return await self.by_token(token, _named_tenant(request))
 
+    async def by_header(self, request: web.Request, named: str | None) -> Session:
+        """Return the user of a request's ``Authorization`` header; raises as :meth:`user` does."""
+        return await self.by_token(_bearer(request) or "", named)
+
     async def stream(self, request: web.Request) -> Session:
         """Return the user of a stream: as :meth:`user`, or by a single-use ticket."""
         secret = request.query.get("ticket")
@@ -153,6 +157,11 @@ def _bearer(request: web.Request) -> str | None:
 def _named_tenant(request: web.Request) -> str | None:
     named = request.headers.get(TENANT_HEADER)
     return named if named is not None else request.query.get(TENANT_QUERY)
+
+
+def named_tenant(request: web.Request) -> str | None:
+    """Return the tenant that a request of OpenMeet's web app names; an empty one is none."""
+    return (_named_tenant(request) or "").strip() or None
 
 
 def _unknown_user() -> UnknownToken:

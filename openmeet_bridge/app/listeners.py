@@ -27,12 +27,14 @@ from ..api import (
     streams,
     timeline,
 )
+from ..api.cors import Cors
 from ..api.endpoint import Endpoints, register
 from ..api.operations import Operations
 from ..api.page import Page
 from ..api.sessions import Sessions
 from ..api.signed_events import SignedEvents
 from ..api.transactions import Transactions
+from ..api.web_app import errors as web_app_errors
 from ..config import Config
 from ..core.errors import ConfigError
 from ..matrix.registration import Registration
@@ -40,6 +42,7 @@ from ..openmeet.tenants import Tenants
 from ..openmeet.tokens import JoseVerifier
 from .services import Services
 from .tenants import tenants_of
+from .web_app import add_web_app
 
 
 def homeserver_app(
@@ -78,7 +81,8 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
     tenants = tenants_of(config)
     sessions = _sessions(config, services, tenants, http)
     app = web.Application(client_max_size=config.limits.request_bytes)
-    middleware.install(app, allowed_origins=config.web.allowed_origins)
+    cors = Cors(config.web.allowed_origins, web_app_errors.is_web_app)
+    middleware.install(app, cors=cors, render=web_app_errors.render)
     limit = config.limits.request_bytes
     authenticators = {
         "user": sessions.user,
@@ -97,6 +101,8 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
         ),
         body_limit=config.limits.snapshot_bytes,
     )
+    if config.web_app.enabled:
+        add_web_app(app, config, services, sessions)
     if config.web.page:
         app.add_routes(Page().routes())
     return app

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 
+from ..bridge.arrivals import Arrivals
 from ..bridge.comparison import COMPARE
 from ..bridge.delivery import Delivery
 from ..bridge.directory import Directory
@@ -164,6 +165,14 @@ class Services:
             else None
         )
         self.roster = Roster(database, self._rules_of)
+        self.arrivals = Arrivals(
+            database,
+            self.ghosts,
+            self.roster,
+            self.comparison,
+            self.reconciler.wake,
+            config.web_app.arrival_wait,
+        )
         self.progress = Progress(database)
         self.snapshots = Snapshots(database, self.directory, config.openmeet.max_removals)
         self.sending = Sending(database, _sending_limits(config), self._wake_delivery)

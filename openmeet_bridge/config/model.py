@@ -13,7 +13,7 @@ from msgspec import Meta, field
 
 from ..core.ids import TenantId
 from .address import Address
-from .openmeet import OpenMeetSection, WebhookSection
+from .openmeet import OpenMeetSection, WebAppSection, WebhookSection
 from .rules import RulesSection
 from .section import Section, about, duration, size
 
@@ -40,6 +40,16 @@ class HomeserverSection(Section, frozen=True, kw_only=True):
             example="example.org",
         ),
     ]
+    admin_token: Annotated[
+        str | None,
+        about(
+            "Access token of an administrator of the homeserver, with which people may set a "
+            "password for Matrix clients, and rooms are removed for good.",
+            secret=True,
+            file=True,
+            shown="neither is possible",
+        ),
+    ] = None
 
 
 class ListenSection(Section, frozen=True, kw_only=True):
@@ -94,10 +104,12 @@ class JwtSection(Section, frozen=True, kw_only=True):
         ),
     ] = field(default_factory=list)
     tenant_claim: Annotated[
-        Literal["required", "optional"],
+        Literal["required", "optional", "session"],
         about(
-            "Whether a token must name its tenant (`tenantId`). "
-            "A token that names another is always refused."
+            "Whether a token must name its tenant (`tenantId`). With `session`, one that names "
+            "none is taken where `openmeet.database` has its session and its user in this tenant; "
+            "so tenants may share a secret, as OpenMeet's do. A token that names another tenant "
+            "is always refused."
         ),
     ] = "required"
     max_lifetime: Annotated[
@@ -387,6 +399,7 @@ class Config(Section, frozen=True, kw_only=True):
     rooms: RoomsSection = field(default_factory=RoomsSection)
     pictures: PicturesSection = field(default_factory=PicturesSection)
     web: WebSection = field(default_factory=WebSection)
+    web_app: WebAppSection = field(default_factory=WebAppSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     repair: RepairSection = field(default_factory=RepairSection)
     stream: StreamSection = field(default_factory=StreamSection)

@@ -70,3 +70,38 @@ class OpenMeetSection(Section, frozen=True, kw_only=True):
             shown="pictures are not taken from the database",
         ),
     ] = None
+    write_matrix_user_id: Annotated[
+        bool,
+        about(
+            "Write each user's Matrix id into `users.matrixUserId`, where OpenMeet's web app reads "
+            "who it is. It is the one column that the bridge ever writes, and only where it is "
+            "empty; the user of `database` must be allowed to."
+        ),
+    ] = False
+
+
+class WebAppSection(Section, frozen=True, kw_only=True):
+    """OpenMeet's own web app, served as by its own backend: REST and Socket.IO."""
+
+    enabled: Annotated[bool, about("Serve these routes on the public listener.")] = True
+    endpoint: Annotated[
+        str | None,
+        about(
+            "Origin at which browsers reach Socket.IO, as the app is told it: no path behind it.",
+            shown="that of `public_url`",
+        ),
+    ] = None
+    transports: Annotated[
+        list[Literal["websocket", "polling"]],
+        about(
+            "How Socket.IO may be spoken. Polling needs a load balancer that keeps each client on "
+            "one bridge."
+        ),
+    ] = field(default_factory=lambda: ["websocket", "polling"])
+    arrival_wait: Annotated[
+        float,
+        duration(
+            "How long a request of somebody new waits until their room lets them in, or their "
+            "Matrix user is made."
+        ),
+    ] = 5.0

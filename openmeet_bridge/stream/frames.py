@@ -18,14 +18,27 @@ _encoder = msgspec.json.Encoder()
 
 
 class Frame:
-    """One unit on a stream. Each wire's bytes are made when first needed, and then shared."""
+    """One unit on a stream. Each wire's bytes are made when first needed, and then shared.
 
-    __slots__ = ("_sse", "_ws", "cursor", "data", "type")
+    Attributes:
+        source: What ``data`` is the JSON of, for wires that say it in other words.
+        other: The bytes of such a wire, by the wire, once they are made.
+    """
 
-    def __init__(self, frame_type: str, data: bytes, cursor: Cursor | None = None) -> None:
+    __slots__ = ("_sse", "_ws", "cursor", "data", "other", "source", "type")
+
+    def __init__(
+        self,
+        frame_type: str,
+        data: bytes,
+        cursor: Cursor | None = None,
+        source: msgspec.Struct | None = None,
+    ) -> None:
         self.type = frame_type
         self.data = data
         self.cursor = cursor
+        self.source = source
+        self.other: dict[object, bytes] = {}
         self._sse: bytes | None = None
         self._ws: bytes | None = None
 
@@ -47,7 +60,7 @@ class Frame:
         if self._ws is None:
             place = b',"cursor":"%b"' % str(self.cursor).encode() if self.cursor else b""
             text = b'{"type":"%b"%b,"data":%b}' % (self.type.encode(), place, self.data)
-            self._ws = _ws_header(len(text)) + text
+            self._ws = ws_text(text)
         return self._ws
 
 
@@ -85,42 +98,56 @@ SSE = SseWire()
 WS = WsWire()
 
 
-class _Hello(msgspec.Struct):
+class Hello(msgspec.Struct):
+    """Whose stream it is."""
+
     user: Person
     cursor: str
     heartbeat_ms: int
 
 
-class _Membership(msgspec.Struct, omit_defaults=True):
+class Membership(msgspec.Struct, omit_defaults=True):
+    """Somebody came into a room, or went out of it."""
+
     room_id: RoomId
     user: Person
     membership: str
     reason: str | None = None
 
 
-class _RoomAdded(msgspec.Struct):
+class RoomAdded(msgspec.Struct):
+    """The reader has come into a room."""
+
     room_id: RoomId
     kind: str
     name: str
 
 
-class _RoomRemoved(msgspec.Struct):
+class RoomRemoved(msgspec.Struct):
+    """The reader is no longer in a room."""
+
     room_id: RoomId
     reason: str
 
 
-class _Typing(msgspec.Struct):
+class Typing(msgspec.Struct):
+    """Who is typing in a room."""
+
     room_id: RoomId
     users: Sequence[Person]
 
 
-class _Presence(msgspec.Struct):
+class Presence(msgspec.Struct):
+    """Whether somebody is there; `last_seen` in milliseconds."""
+
     user: Person
     state: State
     last_seen: int | None
 
 
-class _Unread(msgspec.Struct):
+class Unread(msgspec.Struct):
+    """What the reader has not read of a room."""
+
     room_id: RoomId
     read_order: str
     unread_count: int
@@ -128,7 +155,9 @@ class _Unread(msgspec.Struct):
     marked_unread: bool
 
 
-class _SendFailed(msgspec.Struct, omit_defaults=True):
+class SendFailed(msgspec.Struct, omit_defaults=True):
+    """Something that the reader wanted to send could not be sent."""
+
     room_id: RoomId
     errcode: str
     error: str
@@ -138,30 +167,34 @@ class _SendFailed(msgspec.Struct, omit_defaults=True):
     key: str | None = None
 
 
-class _Reset(msgspec.Struct):
+class Reset(msgspec.Struct):
+    """The reader must fetch anew, and go on from this cursor."""
+
     reason: str
     cursor: str
 
 
-class _Bye(msgspec.Struct):
+class Bye(msgspec.Struct):
+    """The stream ends; `reconnect`: come back with the last cursor."""
+
     reason: str
     reconnect: bool
 
 
 FRAME_TYPES: dict[str, type] = {
-    "hello": _Hello,
+    "hello": Hello,
     "timeline": Entry,
     "timeline.changed": Entry,
-    "membership": _Membership,
-    "room.added": _RoomAdded,
-    "room.removed": _RoomRemoved,
-    "typing": _Typing,
+    "membership": Membership,
+    "room.added": RoomAdded,
+    "room.removed": RoomRemoved,
+    "typing": Typing,
     "receipt": Receipt,
-    "unread": _Unread,
-    "presence": _Presence,
-    "send.failed": _SendFailed,
-    "reset": _Reset,
-    "bye": _Bye,
+    "unread": Unread,
+    "presence": Presence,
+    "send.failed": SendFailed,
+    "reset": Reset,
+    "bye": Bye,
 }
 """Every frame and the shape of its data, for the API reference."""
 
@@ -174,28 +207,29 @@ def hello(user: Person, cursor: Cursor, heartbeat: float, *, begins: bool = True
     Where the stream begins at its cursor, the frame carries it: who is cut off before anything
     happens must not come back without one. Where a reset follows, that one carries it.
     """
-    data = _encoder.encode(_Hello(user, str(cursor), int(heartbeat * 1000)))
-    return Frame("hello", data, cursor if begins else None)
+    greeting = Hello(user, str(cursor), int(heartbeat * 1000))
+    return Frame("hello", _encoder.encode(greeting), cursor if begins else None, greeting)
 
 
 def reset(reason: str, cursor: Cursor) -> Frame:
     """The client's cursor is of no use: it must fetch anew, and go on from this one."""
-    return Frame("reset", _encoder.encode(_Reset(reason, str(cursor))), cursor)
+    order = Reset(reason, str(cursor))
+    return Frame("reset", _encoder.encode(order), cursor, order)
 
 
 def bye(reason: CloseReason) -> Frame:
     """The last frame of a stream that the server closes."""
-    return _frame("bye", _Bye(reason.value, reason.reconnect))
+    return _frame("bye", Bye(reason.value, reason.reconnect))
 
 
 def typing(room_id: RoomId, users: Sequence[Person]) -> Frame:
     """Who is typing in a room now: the whole list."""
-    return _frame("typing", _Typing(room_id, users))
+    return _frame("typing", Typing(room_id, users))
 
 
 def presence(user: Person, state: State, last_seen: int | None) -> Frame:
     """Whether somebody is there, and when they last were (milliseconds), where that is known."""
-    return _frame("presence", _Presence(user, state, last_seen))
+    return _frame("presence", Presence(user, state, last_seen))
 
 
 def receipt(mark: Receipt) -> Frame:
@@ -207,7 +241,7 @@ def unread(
     room_id: RoomId, read_order: str, unread_count: int, mention_count: int, *, marked: bool
 ) -> Frame:
     """What is unread of a room for the reader, who has changed it."""
-    return _frame("unread", _Unread(room_id, read_order, unread_count, mention_count, marked))
+    return _frame("unread", Unread(room_id, read_order, unread_count, mention_count, marked))
 
 
 def send_failed(
@@ -231,7 +265,7 @@ def send_failed(
         event_id: The entry that it was about.
         key: Of a reaction: what it says.
     """
-    failed = _SendFailed(room_id, errcode, error, action, client_txn_id, event_id, key)
+    failed = SendFailed(room_id, errcode, error, action, client_txn_id, event_id, key)
     return _frame("send.failed", failed)
 
 
@@ -240,12 +274,12 @@ def room_frames(logged: LogEntry, cursor: Cursor) -> Iterator[Frame]:
     effect = logged.effect
     if effect is not None:
         # Before the entry, and without a cursor: who is cut off in between gets both again.
-        change = _Membership(
+        change = Membership(
             logged.entry.room_id, effect.user, effect.membership, reason=effect.reason
         )
         yield _frame("membership", change)
     kind = "timeline.changed" if logged.changed else "timeline"
-    yield Frame(kind, _encoder.encode(logged.entry), cursor)
+    yield Frame(kind, _encoder.encode(logged.entry), cursor, logged.entry)
 
 
 def own_frame(logged: LogEntry, cursor: Cursor) -> Frame | None:
@@ -255,14 +289,15 @@ def own_frame(logged: LogEntry, cursor: Cursor) -> Frame | None:
         return None
     if effect.joined:
         # The join itself follows as an entry of the room and carries the cursor.
-        return _frame("room.added", _RoomAdded(room_id, effect.room_kind, effect.room_name))
+        return _frame("room.added", RoomAdded(room_id, effect.room_kind, effect.room_name))
     reason = "left" if effect.by_self else "banned" if effect.membership == "ban" else "removed"
     return room_removed(room_id, reason, cursor)
 
 
 def room_removed(room_id: RoomId, reason: str, cursor: Cursor | None = None) -> Frame:
     """Return that a room is no longer the reader's: ``left``, ``removed`` or ``banned``."""
-    return Frame("room.removed", _encoder.encode(_RoomRemoved(room_id, reason)), cursor)
+    removal = RoomRemoved(room_id, reason)
+    return Frame("room.removed", _encoder.encode(removal), cursor, removal)
 
 
 def cursor_at(epoch: str, position: int) -> Cursor:
@@ -271,7 +306,12 @@ def cursor_at(epoch: str, position: int) -> Cursor:
 
 
 def _frame(frame_type: str, data: msgspec.Struct) -> Frame:
-    return Frame(frame_type, _encoder.encode(data))
+    return Frame(frame_type, _encoder.encode(data), source=data)
+
+
+def ws_text(text: bytes) -> bytes:
+    """Return one unmasked WebSocket text frame (RFC 6455, section 5.2)."""
+    return _ws_header(len(text)) + text
 
 
 def _ws_header(length: int) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from openmeet_bridge.api.cors import Cors
 from openmeet_bridge.api.middleware import REQUEST_ID, install
 from openmeet_bridge.core.errors import BridgeError, LimitExceeded, Unavailable
 
@@ -101,10 +102,21 @@ HANDLERS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def own_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if nobody had set up logging: a logger that was used before keeps what was set up then."""
+    before = structlog.get_config() if structlog.is_configured() else None
+    structlog.reset_defaults()
+    monkeypatch.setattr(middleware, "_log", structlog.get_logger("openmeet_bridge.api"))
+    yield
+    if before is not None:
+        structlog.configure(**before)
+
+
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
     app = web.Application(client_max_size=10)
-    install(app, allowed_origins=[ORIGIN], clock=lambda: 0.0)
+    install(app, cors=Cors([ORIGIN]), clock=lambda: 0.0)
     for handler in HANDLERS:
         app.router.add_get(f"/{handler.__name__}", handler)
     app.router.add_post("/large", large)
