@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from aiohttp import web
@@ -20,6 +22,8 @@ RAW_BODY = web.RequestKey("raw_body", bytes)
 _PLACE = re.compile(r"(?P<reason>.*?)(?: - at (?:`?key`? in )?`(?P<path>[^`]*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`")
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*)`", re.DOTALL)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_NO_ASCII = re.compile("%[89a-fA-F][0-9a-fA-F]")
 _UNUSABLE = "contains characters that cannot be used (NUL, or half of a surrogate pair)"
 
 
@@ -45,7 +49,10 @@ def explain(part: str, complaint: str) -> dict[str, str]:
 
 def decode_path(request: web.Request, into: type[S]) -> S:
     """Returns the path's parameters as a struct, or raises ``InvalidParam``."""
-    return _convert("path", dict(request.match_info), into)
+    values = dict(request.match_info)
+    if broken := dict(_broken_texts(request.rel_url.raw_path, values)):
+        raise _refused("path", broken)
+    return _convert("path", values, into)
 
 
 def decode_query(request: web.Request, into: type[S]) -> S:
@@ -109,6 +116,7 @@ def decode_body(raw: bytes, content_type: str, into: type[S]) -> S:
             "The body does not have the documented shape.", fields=explain("body", str(error))
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        _check_halves(raw)
         raise NotJson(f"The body is not JSON: {error}." if raw else "The body is empty.") from error
     except RecursionError as error:
         raise NotJson("The body is nested too deeply.") from error
@@ -131,6 +139,30 @@ def _check_body_text(raw: bytes, body: msgspec.Struct) -> None:
         raise BadRequest("The body has text that cannot be stored.", fields=unusable)
 
 
+def _check_halves(raw: bytes) -> None:
+    # Our parser takes half of a surrogate pair for broken JSON; others do not, and send it.
+    if _HALF.search(raw) is None:
+        return
+    try:
+        unusable = dict(_unusable_texts("body", json.loads(raw)))
+    except (ValueError, RecursionError):
+        return
+    if unusable:
+        raise BadRequest("The body has text that cannot be stored.", fields=unusable)
+
+
+def _broken_texts(raw_path: str, values: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    """Finds text of a path that is not UTF-8: aiohttp leaves it as it stands, in percent signs."""
+    if "%" not in raw_path:
+        return
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        for name, value in values.items():
+            if _NO_ASCII.search(value):
+                yield f"path.{name}", "is not in UTF-8"
+
+
 def _unusable_texts(place: str, value: object) -> Iterable[tuple[str, str]]:
     """Finds text that neither PostgreSQL nor Matrix can take."""
     if isinstance(value, str):
@@ -138,7 +170,8 @@ def _unusable_texts(place: str, value: object) -> Iterable[tuple[str, str]]:
             yield place, _UNUSABLE
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _unusable_texts(f"{place}.{key}".replace("\0", "\ufffd"), inner)
+            named = f"{place}.{key}".replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+            yield from _unusable_texts(named, inner)
             yield from _unusable_texts(place, key)
     elif isinstance(value, list):
         for index, inner in enumerate(value):

@@ -111,7 +111,8 @@ class Messages:
             mention_room=body.mention_room,
         )
         txn_id = ClientTxnId(call.path.client_txn_id)
-        return _reply(await self._sending.send(call.caller.actor(call.path.room_id), txn_id, message))
+        actor = call.caller.actor(call.path.room_id)
+        return _reply(await self._sending.send(actor, txn_id, message))
 
     @ENDPOINTS.get("/api/v1/rooms/{room_id}/messages/{client_txn_id}", errors=(NotFound,))
     async def send_status(self, call: Call[Session, MessagePath, None, None]) -> SendStatus:
@@ -152,7 +153,8 @@ class Messages:
             mention_room=body.mention_room,
         )
         event_id, txn_id = EventId(call.path.event_id), ClientTxnId(call.path.client_txn_id)
-        return _reply(await self._sending.edit(call.caller.actor(call.path.room_id), event_id, txn_id, text))
+        actor = call.caller.actor(call.path.room_id)
+        return _reply(await self._sending.edit(actor, event_id, txn_id, text))
 
     @ENDPOINTS.put(
         "/api/v1/rooms/{room_id}/entries/{event_id}/reactions/{key}",
@@ -165,8 +167,8 @@ class Messages:
         `key` is an emoji, as a rule; at most 100 bytes of UTF-8. An entry has at most 50
         different ones. I have reacted with it once, however often this is said.
         """
-        event_id = EventId(call.path.event_id)
-        return _reply(await self._sending.react(call.caller.actor(call.path.room_id), event_id, call.path.key))
+        actor, event_id = call.caller.actor(call.path.room_id), EventId(call.path.event_id)
+        return _reply(await self._sending.react(actor, event_id, call.path.key))
 
     @ENDPOINTS.delete(
         "/api/v1/rooms/{room_id}/entries/{event_id}/reactions/{key}",
@@ -175,8 +177,8 @@ class Messages:
     )
     async def unreact(self, call: Call[Session, ReactionPath, None, None]) -> Reply[SendStatus]:
         """Take back my reaction to an entry. Safe to repeat, also where there is none."""
-        event_id = EventId(call.path.event_id)
-        return _reply(await self._sending.unreact(call.caller.actor(call.path.room_id), event_id, call.path.key))
+        actor, event_id = call.caller.actor(call.path.room_id), EventId(call.path.event_id)
+        return _reply(await self._sending.unreact(actor, event_id, call.path.key))
 
     @ENDPOINTS.delete(
         "/api/v1/rooms/{room_id}/entries/{event_id}",
@@ -191,8 +193,8 @@ class Messages:
         My own; those of others where the room's `permissions.delete_others` says so. What it has
         said, in all its versions, is gone for good, on Matrix too. Safe to repeat.
         """
-        event_id = EventId(call.path.event_id)
-        return _reply(await self._sending.delete(call.caller.actor(call.path.room_id), event_id, call.query.reason))
+        actor, event_id = call.caller.actor(call.path.room_id), EventId(call.path.event_id)
+        return _reply(await self._sending.delete(actor, event_id, call.query.reason))
 
 
 def _event(event_id: str | None) -> EventId | None:

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 ID = Annotated[str, Meta(min_length=1, max_length=255)]
 
-OwnID = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[\w.~:=+-]+$")]
+OwnID = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_.~:=+-]+$")]
 
 
 class RoomPath(msgspec.Struct):

@@ -75,9 +75,7 @@ class Entries:
             NotFound: They are in no such room, or it has no such entry for them.
         """
         async with self._database.connection() as connection:
-            line = await _line(connection, tenant, mxid, room_id, event_id)
-            if line is None:
-                raise _nothing()
+            line = await _known(connection, tenant, mxid, room_id, event_id)
             if line.redacted_by is not None:
                 return []
             edits = await relations.edits(connection, room_id, event_id, MOST_VERSIONS - 1)
@@ -95,9 +93,7 @@ class Entries:
             NotFound: They are in no such room, or it has no such entry for them.
         """
         async with self._database.connection() as connection:
-            line = await _line(connection, tenant, mxid, room_id, event_id)
-            if line is None:
-                raise _nothing()
+            line = await _known(connection, tenant, mxid, room_id, event_id)
             if line.redacted_by is not None:
                 return []
             place = [(room_id, event_id)]
@@ -121,6 +117,16 @@ async def _line(
         return None
     part = await reading.readable(connection, room_id, mxid)
     return line if line.sort_key in part else None
+
+
+async def _known(
+    connection: Connection, tenant: TenantId, mxid: Mxid, room_id: RoomId, event_id: EventId
+) -> Line:
+    """Return a line that somebody may read; raise where the log has none for them."""
+    line = await _line(connection, tenant, mxid, room_id, event_id)
+    if line is None:
+        raise _nothing()
+    return line
 
 
 def _version(line: Line, event_id: EventId, timestamp: int, edit: bytes | None) -> Version:

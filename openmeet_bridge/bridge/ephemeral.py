@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from ..core.errors import Unavailable
-from ..core.events import Ephemeral, name_problem
+from ..core.events import UNREADABLE, Ephemeral, name_problem
 from ..core.ids import EventId, Mxid, RoomId
 from ..storage.read_marks import ReadMark
 from .matrix_presence import MatrixPresence
@@ -82,7 +82,7 @@ class EphemeralEvents:
                     typing[event.room_id] = list(filter(_are_names, mxids))
                 elif event.type == "m.receipt":
                     marks.extend(_marks(event.room_id, event.content))
-            except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            except UNREADABLE as error:
                 log.warning("ephemeral.unreadable", type=event.type, error=str(error))
         try:
             if marks:

@@ -18,8 +18,6 @@ from ..core.events import (
     MEMBER,
     REDACTION,
     Event,
-    client_txn_id,
-    is_counted,
     is_soft_failed,
 )
 from ..core.ids import EventId, Mxid, Position, RoomId
@@ -125,26 +123,8 @@ class _Piece:
         key = self._floor - below * SORT_KEY_STEP
         part = self._relating.add(event, position, known)
         self._members.apply(structs.replace(event, content=Raw(part.content)), position, key)
-        row = Row(
-            position=position,
-            event_id=event.event_id,
-            room_id=event.room_id,
-            tenant=known.tenant,
-            sort_key=key,
-            type=event.type,
-            sender=event.sender,
-            state_key=event.state_key,
-            timestamp=event.origin_server_ts,
-            content=part.content,
-            client_txn_id=client_txn_id(event),
-            counted=part.line and is_counted(event) and part.redacted_by is None,
-            effect=0,  # nobody comes or goes by it now
-            redacted_by=part.redacted_by,
-            source=HISTORY,
-            line=part.line,
-            about=part.about,
-            related=known.related,
-        )
+        # Nobody comes or goes by it now.
+        row = part.row(event, known, position, key, effect=0, source=HISTORY)
         if row.state_key is not None and row.type in KEPT_STATE:
             state = rooms.State(
                 row.room_id, row.type, row.state_key, row.sender, row.sort_key, row.content

@@ -17,8 +17,6 @@ from ..core.events import (
     HISTORY_VISIBILITY,
     KEPT_STATE,
     Event,
-    client_txn_id,
-    is_counted,
     is_soft_failed,
     portal_mark,
 )
@@ -235,26 +233,8 @@ class _Batch:
         key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
         found = self._found[event.event_id]
         part = self._relating.add(event, self.position, found)
-        row = Row(
-            position=self.position,
-            event_id=event.event_id,
-            room_id=event.room_id,
-            tenant=found.tenant,
-            sort_key=key,
-            type=event.type,
-            sender=event.sender,
-            state_key=event.state_key,
-            timestamp=event.origin_server_ts,
-            content=part.content,
-            client_txn_id=client_txn_id(event),
-            counted=part.line and is_counted(event) and part.redacted_by is None,
-            effect=self._members.apply(event, self.position, key),
-            redacted_by=part.redacted_by,
-            source=self.source,
-            line=part.line,
-            about=part.about,
-            related=found.related,
-        )
+        effect = self._members.apply(event, self.position, key)
+        row = part.row(event, found, self.position, key, effect=effect, source=self.source)
         self.rows.append(row)
         self.counting.add(event, row)
         self._note_state(row)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import structlog
+
 from ..core.events import Event
 from ..core.ids import EventId, Mxid, RoomId
-from ..core.mentions import NOBODY, Mentioned, mentioned
+from ..core.mentioning import NOBODY, Mentioned, mentioned
 from ..storage import mentions
 from ..storage.database import Connection
 from .powers import levels_in
+
+log = structlog.get_logger(__name__)
 
 
 class Mentioning:
@@ -18,7 +22,12 @@ class Mentioning:
 
     def add(self, event: Event) -> None:
         """Note whom a message means to reach."""
-        found = mentioned(bytes(event.content))
+        try:
+            found = mentioned(event.type, bytes(event.content))
+        except Exception:
+            # Whatever a stranger put into a room: it must not keep the log from all others.
+            log.exception("mentions.crashed", room=event.room_id, event_id=event.event_id)
+            return
         if found != NOBODY:
             self._found.append((event, found))
 

@@ -73,7 +73,7 @@ class Pages:
     async def read(self, place: Place, limit: int) -> Found | None:
         """Return a page; None where the entry to read around is not there for them."""
         if place.around is not None:
-            key = await lines.line_key_of(self._connection, *self._room, place.around)
+            key = await lines.key_of(self._connection, *self._room, place.around, line=True)
             if key is None or key not in self._part:
                 return None
             return await self._around(key, limit)

@@ -143,7 +143,7 @@ class Receipts:
 async def _check(connection: Connection, actor: Actor, event_id: EventId, field: str) -> None:
     if not await rooms.is_joined(connection, actor.tenant, actor.room_id, actor.mxid):
         raise NotFound("You are in no such room.")
-    key = await lines.sort_key_of(connection, actor.tenant, actor.room_id, event_id)
+    key = await lines.key_of(connection, actor.tenant, actor.room_id, event_id)
     part = await reading.readable(connection, actor.room_id, actor.mxid)
     if key is None or key not in part:
         raise NotFound("The room has no such event.", fields={field: "unknown"})

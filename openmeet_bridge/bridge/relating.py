@@ -9,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from ..core.events import HISTORY_VISIBILITY, Event, blanked_by, redacted_event
+from ..core.events import (
+    HISTORY_VISIBILITY,
+    Event,
+    blanked_by,
+    client_txn_id,
+    is_counted,
+    redacted_event,
+)
 from ..core.ids import EventId, Position, RoomId
 from ..core.relations import Relation, RelationKind, changed_event, is_line, relation
 from ..storage import event_log, relations
 from ..storage.database import Connection
-from ..storage.event_log import Found
+from ..storage.event_log import Found, Row
 from ..storage.relations import RelationRow
 from . import counting
 
@@ -33,6 +40,47 @@ class Part(NamedTuple):
     about: EventId | None
     redacted_by: EventId | None
     content: bytes
+
+    def row(
+        self,
+        event: Event,
+        known: Found,
+        position: Position,
+        sort_key: int,
+        *,
+        effect: int,
+        source: str,
+    ) -> Row:
+        """Return the event as a row of the log.
+
+        Args:
+            event: The event.
+            known: What had been heard of it before it came.
+            position: Its place in the log.
+            sort_key: Its place in its room.
+            effect: 1 when somebody comes in by it, -1 when somebody goes out.
+            source: How it came.
+        """
+        return Row(
+            position=position,
+            event_id=event.event_id,
+            room_id=event.room_id,
+            tenant=known.tenant,
+            sort_key=sort_key,
+            type=event.type,
+            sender=event.sender,
+            state_key=event.state_key,
+            timestamp=event.origin_server_ts,
+            content=self.content,
+            client_txn_id=client_txn_id(event),
+            counted=self.line and is_counted(event) and self.redacted_by is None,
+            effect=effect,
+            redacted_by=self.redacted_by,
+            source=source,
+            line=self.line,
+            about=self.about,
+            related=known.related,
+        )
 
 
 class Relating:

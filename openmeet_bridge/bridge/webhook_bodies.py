@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from ..core.content import decoded
 from ..core.directory import shown_name
 from ..core.events import text_or_none
 from ..core.ids import EventId, Mxid, TenantId
-from ..core.showing import Names, decoded, show
+from ..core.showing import Names, show
 from ..storage import relations, told_messages
 from ..storage.database import Database
 from ..storage.told_messages import Message

@@ -12,9 +12,9 @@ from typing import Final
 
 import structlog
 
+from ..core.content import decoded
 from ..core.errors import Unavailable
 from ..core.ids import Mxid, Position, TenantId
-from ..core.showing import decoded
 from ..storage import told_messages, webhooks
 from ..storage.database import Database
 from ..storage.told_messages import Said

@@ -9,13 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
+from .content import HTML_FORMAT
 from .errors import BadRequest, TooLarge
 from .events import CLIENT_TXN_KEY
 from .html import MOST_CHARACTERS, MOST_TAGS, adds, for_matrix, pieces, written
 from .html_text import in_words
 from .html_tokens import End, Start, Token
 from .ids import ClientTxnId, EventId, Mxid, UserSlug
-from .markdown import MOST_BRACKETS, rendered, with_spoilers
+from .markdown import rendered, with_spoilers
 from .pills import with_pills
 from .words import is_visible
 
@@ -24,8 +25,6 @@ MOST_BYTES: Final = 60_000
 
 _SHORT = 1000
 """Characters of a long edit that are sent a second time, for clients that know no edits."""
-
-_FORMAT = "org.matrix.custom.html"
 
 
 class Format(StrEnum):
@@ -85,14 +84,20 @@ def compose(draft: Draft) -> dict[str, Any]:
         TooLarge: The content would be larger than an event can be.
     """
     _check(draft.body)
+    # What is not HTML is sent as it stands, and is not looked at where that cannot be.
+    if draft.format is not Format.HTML:
+        _check_size(len(draft.body.encode()))
     content = _edit(draft) if draft.edits is not None else _message(draft)
-    size = len(msgspec.json.encode(content))
+    _check_size(len(msgspec.json.encode(content)))
+    return content
+
+
+def _check_size(size: int) -> None:
     if size > MOST_BYTES:
         raise TooLarge(
             f"The message would be an event of {size} bytes; at most {MOST_BYTES} can be sent.",
             fields={"body.body": f"at most {MOST_BYTES} bytes with all that belongs to it"},
         )
-    return content
 
 
 def _message(draft: Draft) -> dict[str, Any]:
@@ -135,14 +140,14 @@ def _fallback(new: dict[str, Any]) -> dict[str, Any]:
     """Return what clients show that know no edits."""
     shown = {"msgtype": new["msgtype"], "body": f"* {new['body']}"}
     if "formatted_body" in new:
-        shown |= {"format": _FORMAT, "formatted_body": f"* {new['formatted_body']}"}
+        shown |= {"format": HTML_FORMAT, "formatted_body": f"* {new['formatted_body']}"}
     return shown
 
 
 def _said(draft: Draft) -> dict[str, Any]:
     body, html = _written(draft)
     said = {"msgtype": f"m.{draft.kind.value}", "body": body}
-    return said | {"format": _FORMAT, "formatted_body": html} if html else said
+    return said | {"format": HTML_FORMAT, "formatted_body": html} if html else said
 
 
 def _written(draft: Draft) -> tuple[str, str | None]:
@@ -170,9 +175,8 @@ def _pieces(draft: Draft) -> list[Token] | None:
         case Format.HTML:
             return pieces(draft.body)
         case Format.MARKDOWN:
-            if draft.body.count("[") > MOST_BRACKETS:
-                return None
-            found = pieces(rendered(draft.body))
+            html = rendered(draft.body)
+            found = None if html is None else pieces(html)
             return None if found is None else with_spoilers(_without_line_ends(found))
         case _:
             return _lines(draft.body) if draft.mentioned else [draft.body]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .ids import EventId, Mxid, Position, RoomId, TenantId, UserSlug
+from .words import MOST_CALLED, SOMEBODY, line
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -14,6 +15,12 @@ class Person(msgspec.Struct, frozen=True):
     name: str
     avatar_url: str | None
     slug: UserSlug | None
+
+    def __post_init__(self) -> None:
+        # Anybody on Matrix may call themselves anything: what is handed out is fit to be shown.
+        name = line(self.name, MOST_CALLED) or line(fallback_name(self.mxid)) or SOMEBODY
+        if name != self.name:
+            msgspec.structs.force_setattr(self, "name", name)
 
 
 class Media(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -52,6 +52,7 @@ _ATTRIBUTE = re.compile(
     re.VERBOSE,
 )
 _COMMENT_END = re.compile(r"--!?>")
+_ENDLESS = re.compile(r"&#[0-9]{10,};?")
 # A reference without its semicolon is a part of the address in an attribute: "?a=1&copy=2".
 _REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[A-Za-z][A-Za-z0-9]*;)")
 
@@ -84,7 +85,7 @@ class _Scanner:
             if bracket < 0:
                 bracket = size
             if bracket > self._at:
-                yield unescape(html[self._at : bracket])
+                yield _resolved(html[self._at : bracket])
                 self._at = bracket
             if bracket < size and (token := self._markup()) is not None:
                 yield token
@@ -152,4 +153,9 @@ class _Scanner:
 
 
 def _resolve(reference: re.Match[str]) -> str:
-    return unescape(reference[0])
+    return _resolved(reference[0])
+
+
+def _resolved(text: str) -> str:
+    """Resolve references. No character has a number of ten digits, and Python refuses long ones."""
+    return unescape(_ENDLESS.sub("\ufffd", text) if "&#" in text else text)

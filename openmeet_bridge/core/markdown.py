@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock
+from markdown_it.rules_inline import StateInline, linkify
 
 from .html_tokens import End, Start, Token
 
 MOST_BRACKETS: Final = 1000
 """Opening ones in one text: to find where each is closed takes the square of their number."""
 
+MOST_ADDRESSES: Final = 1000
+"""Of anything in one text: to find where each ends takes the square of their number."""
+
+_MOST_TOKENS = 6_000
+"""Of the library's, for blocks: more than it takes for all the tags that a message may have."""
+
+_MOST_CELLS = 10_000
+"""Of a table whose rows are filled up, if it had as many of them as there are lines below it."""
+
 _DEEPEST = 40
+_LONGEST_SCHEME = 20
+_SCHEME = re.compile(r"(?:^|[^a-z0-9.+-])([a-z][a-z0-9.+-]*)$", re.IGNORECASE)
 _UNTOUCHED = frozenset({"code", "pre"})
 _MARK = "||"
 
@@ -25,15 +39,54 @@ def _made() -> MarkdownIt:
     if made.linkify is not None:
         # Only what begins with a scheme: "readme.md" is no address.
         made.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
+    made.inline.ruler.at("linkify", _address)
+    made.block.ruler.before("table", "bounded", _bounded)
     return made
+
+
+class _TooMuch(Exception):
+    """There are more blocks than any message may have."""
+
+
+def _bounded(state: StateBlock, first: int, last: int, _silent: bool) -> bool:
+    """A rule that finds nothing; it ends what would take long and be refused in the end."""
+    cells = _columns(state, first) * (last - first) if first + 1 < last else 0
+    if cells > _MOST_CELLS or len(state.tokens) > _MOST_TOKENS:
+        raise _TooMuch
+    return False
+
+
+def _columns(state: StateBlock, first: int) -> int:
+    """Return how many columns a table has at the most that begins here; 0 where none does."""
+    header, marks = (
+        state.src[state.bMarks[number] : state.eMarks[number]] for number in (first, first + 1)
+    )
+    return 0 if marks.strip(" \t-:|>") else min(header.count("|"), marks.count("|")) + 1
+
+
+def _address(state: StateInline, silent: bool) -> bool:
+    """Find an address, where one begins: only then all that was read before it is looked at."""
+    if not state.src.startswith("://", state.pos) or state.md.linkify is None:
+        return False
+    scheme = _SCHEME.search(state.pending[-_LONGEST_SCHEME:])
+    if scheme is None:
+        return False
+    if state.md.linkify.match_at_start(state.src[state.pos - len(scheme[1]) :]) is None:
+        return False
+    return linkify(state, silent)
 
 
 _markdown: Final = _made()
 
 
-def rendered(source: str) -> str:
-    """Return Markdown as HTML; HTML in it is text like any other."""
-    return str(_markdown.render(source))
+def rendered(source: str) -> str | None:
+    """Return Markdown as HTML; HTML in it is text like any other. None where it is too much."""
+    if source.count("[") > MOST_BRACKETS or source.count("://") > MOST_ADDRESSES:
+        return None
+    try:
+        return str(_markdown.render(source))
+    except _TooMuch:
+        return None
 
 
 def with_spoilers(found: list[Token]) -> list[Token]:

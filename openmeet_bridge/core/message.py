@@ -9,6 +9,7 @@ import msgspec
 
 from . import attachment
 from .answering import answers, is_answer, without_copy
+from .content import HTML_FORMAT
 from .extensible import text_of
 from .html import as_text, for_page
 from .mentioning import mentions
@@ -21,16 +22,16 @@ Content = Mapping[str, Any]
 NO_TEXT: Final = "This message has no text."
 
 _KINDS = {"m.emote": "emote", "m.notice": "notice", "m.server_notice": "notice"}
-_FORMAT = "org.matrix.custom.html"
 _VERIFICATION = "m.key.verification.request"
+_PLAIN = frozenset({"msgtype", "body"})
+_PLAIN_NAMING = _PLAIN | {"m.mentions"}
 
 
 class _Said(NamedTuple):
-    """What is said in words: text, the same formatted, and the markup it came from."""
+    """What is said in words, and the same formatted."""
 
     text: str | None
     html: str | None
-    markup: str | None
 
 
 def shown(event_type: str, content: Content, names: Names, edit: Content | None) -> Shown:
@@ -43,17 +44,27 @@ def shown(event_type: str, content: Content, names: Names, edit: Content | None)
         edit: What stands in its place since; where there is nothing to read in it, the message
             stays as it was.
     """
+    if edit is None and event_type != "m.sticker" and _is_plain(content):
+        return Shown("text", words(content["body"]) or NO_TEXT)
     source = edit if edit is not None and _is_usable(edit) else content
     msgtype = "m.sticker" if event_type == "m.sticker" else source.get("msgtype")
     if not isinstance(msgtype, str):
         msgtype = "m.text"
     said = _said(source, strip=is_answer(content))
     found = _of_type(msgtype, source, said, names)
-    mentioned, everybody = mentions(source, said.markup)
+    mentioned, everybody = mentions(source)
     reply_to, thread = answers(content)
     return found._replace(
         mentioned=mentioned, mentions_room=everybody, reply_to=reply_to, thread=thread
     )
+
+
+def _is_plain(content: Content) -> bool:
+    """Whether there are words and nothing else: nearly all messages, and lists show hundreds."""
+    keys = content.keys()
+    if keys != _PLAIN and (keys != _PLAIN_NAMING or content["m.mentions"] != {}):
+        return False
+    return content["msgtype"] == "m.text" and isinstance(content["body"], str)
 
 
 def _is_usable(edit: Content) -> bool:
@@ -87,10 +98,10 @@ def _said(source: Content, *, strip: bool) -> _Said:
     body = source.get("body")
     text = words(without_copy(body) if strip and isinstance(body, str) else body)
     markup = source.get("formatted_body")
-    if source.get("format") != _FORMAT or not isinstance(markup, str) or not markup:
-        return _Said(text if isinstance(body, str) else text_of(source), None, None)
+    if source.get("format") != HTML_FORMAT or not isinstance(markup, str) or not markup:
+        return _Said(text if isinstance(body, str) else text_of(source), None)
     html = for_page(markup, text)
     if text is None or (html is not None and SPOILER in html and text.count("||") < 2):
         # Other clients say in the body what the formatted text covers.
         text = words(as_text(markup)) or text
-    return _Said(text, html, markup)
+    return _Said(text, html)

@@ -8,10 +8,9 @@ from urllib.parse import quote
 
 from .html_tokens import End, Start, Token
 from .ids import Mxid
-from .words import line
+from .words import MOST_CALLED, line
 
 _UNTOUCHED = frozenset({"a", "code", "pre"})
-_MOST_NAME = 255
 
 
 def address_of(person: Mxid) -> str:
@@ -52,7 +51,7 @@ def _by_name(mentioned: Mapping[Mxid, str], slugs: Mapping[Mxid, str]) -> dict[s
     """Return people by what they may be called; of two of one name the first is meant."""
     found: dict[str, Mxid] = {}
     for person, called in mentioned.items():
-        for name in (line(called, _MOST_NAME), slugs.get(person), person[1:]):
+        for name in (line(called, MOST_CALLED), slugs.get(person), person[1:]):
             if name:
                 found.setdefault(name.lower(), person)
     return found

@@ -29,7 +29,7 @@ def shown_start(event_type: str, content: Content, names: Names, edit: Content |
     source = edit if edit and _question(edit) else content
     poll, question = _poll(source), _question(source)
     reply_to, thread = answers(content)
-    mentioned, everybody = mentions(source, None)
+    mentioned, everybody = mentions(source)
     who = name(names.sender)
     return Shown(
         "poll",

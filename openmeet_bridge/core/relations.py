@@ -36,6 +36,12 @@ HIDDEN = frozenset(
 )
 """Types that are never a line of a timeline: they change lines, or concern machines only."""
 
+_VERIFICATION = "m.key.verification."
+"""So begin the types of what two devices say to one another ("Key verification framework").
+
+That they begin to is a message, and a line.
+"""
+
 
 class RelationKind(StrEnum):
     """How an event changes the line of another."""
@@ -108,7 +114,8 @@ def _reaction(target: EventId, key: object) -> Relation | None:
 
 def is_line(event: Event) -> bool:
     """Whether an event is a line of its room's timeline."""
-    return event.type not in HIDDEN and relation(event) is None
+    hidden = event.type in HIDDEN or event.type.startswith(_VERIFICATION)
+    return not hidden and relation(event) is None
 
 
 def changed_event(event: Event) -> EventId | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import msgspec
-
 from . import call, membership_news, message, place, poll, room_news
+from .content import decoded
 from .events import MEMBER, MESSAGE
 from .extensible import text_of
 from .shown import Names, Shown
@@ -53,24 +51,6 @@ def show(
 def deleted() -> Shown:
     """Return what is shown of a message that was deleted."""
     return Shown("deleted", "This message was deleted.")
-
-
-def decoded(content: bytes) -> dict[str, Any]:
-    """Return a content; an empty one where it is none."""
-    try:
-        found = msgspec.json.decode(content)
-    except (ValueError, RecursionError):
-        found = _salvaged(content)
-    return found if isinstance(found, dict) else {}
-
-
-def _salvaged(content: bytes) -> object:
-    # Numbers beyond all bounds and broken letters: this parser takes them, and what somebody
-    # wrote beside them can be read.
-    try:
-        return json.loads(content.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return {}
 
 
 def _state(

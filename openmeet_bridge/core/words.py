@@ -9,6 +9,11 @@ MOST_TEXT: Final = 40_000
 """Characters of a message that are shown; the bridge's own are no longer, by default."""
 
 MOST_NAME: Final = 100
+"""Characters of a name in a sentence."""
+
+MOST_CALLED: Final = 255
+"""Characters of a name that stands by itself."""
+
 MOST_QUOTED: Final = 300
 
 SOMEBODY: Final = "Somebody"

@@ -8,7 +8,7 @@ import os
 import random
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from openmeet_bridge.api import entries, messages, presence, read_state, rooms, timeline
+from openmeet_bridge.api.endpoint import Endpoint
 from openmeet_bridge.bridge import reacting
 
 from ..support.chat import Chat, chat_at, held_until, is_sent
@@ -56,6 +58,60 @@ async def told_or_tired(request: asyncio.Task[Answer]) -> None:
     """Checks that who waits for something is told that it was taken back, if they still wait."""
     answer = await request
     assert (answer.status, answer.errcode) in ((409, "ORG_OPENMEET_WITHDRAWN"), (202, None))
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "send": {"body": "x"},
+    "edit": {"body": "x"},
+    "read": {"event_id": "$x"},
+    "mark_unread": {"unread": True},
+    "type_in": {"typing": True},
+}
+
+
+def paths_with(chat: Chat, bad: str) -> Iterator[tuple[str, Endpoint, str]]:
+    """Every path below a room with one name in it that is bad, and which."""
+    good = {"room_id": chat.room.room_id, "event_id": "$x", "client_txn_id": "t.1", "key": LIKE}
+    tables = (entries, messages, presence, read_state, rooms, timeline)
+    for endpoint in (one for table in tables for one in table.ENDPOINTS):
+        for name in (one for one in good if f"{{{one}}}" in endpoint.path):
+            path = endpoint.path.removeprefix("/api/v1")
+            for other, value in good.items():
+                named = bad if other == name else quote(value, safe="")
+                path = path.replace(f"{{{other}}}", named)
+            yield name, endpoint, path
+
+
+@pytest.mark.parametrize("bad", ["%00", "a%00b", "%ED%A0%80", "x%FF"])
+async def test_names_that_cannot_be_are_named(chat: Chat, bad: str) -> None:
+    asked = list(paths_with(chat, bad))
+    assert len(asked) > 30
+    for name, endpoint, path in asked:
+        answer = await chat.ann.ask(endpoint.method, path, BODIES.get(endpoint.name))
+        assert answer.status == 400, (endpoint.name, answer)
+        assert list(answer.body["fields"]) == [f"path.{name}"]
+    for name in ("before", "after", "around", "at", "limit"):
+        answer = await chat.ann.ask("GET", f"{chat.path('timeline')}?{name}={bad}")
+        assert list(answer.body["fields"]) == [f"query.{name}"], answer
+        assert answer.status in (400, 404)  # what is no text is read as text that is unknown
+
+
+@pytest.mark.parametrize("bad", ["\x00", "a\x00b", "\ud800", "x\udc00"])
+async def test_names_in_bodies_that_cannot_be_are_named(chat: Chat, bad: str) -> None:
+    edits = chat.path("entries", "$x", "edits", "t.1")
+    for method, path, field, value in (
+        ("PUT", chat.path("messages", "t.1"), "body", bad),
+        ("PUT", chat.path("messages", "t.1"), "reply_to", bad),
+        ("PUT", chat.path("messages", "t.1"), "thread", bad),
+        ("PUT", chat.path("messages", "t.1"), "mentions", [chat.ben.mxid, bad]),
+        ("PUT", edits, "body", bad),
+        ("PUT", edits, "mentions", [chat.ben.mxid, bad]),
+        ("POST", chat.path("read"), "event_id", bad),
+    ):
+        rest = {} if field == "event_id" else {"body": "x"}
+        answer = await chat.ann.ask(method, path, {**rest, field: value})
+        assert (answer.status, answer.errcode) == (400, "M_BAD_JSON"), (path, field, answer)
+        assert list(answer.body["fields"]) == [f"body.{field}" + "[1]" * (field == "mentions")]
 
 
 async def test_a_reaction_is_there_or_not_however_often_it_is_said(chat: Chat) -> None:

@@ -4,58 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from openmeet_bridge.core.events import Event
 from openmeet_bridge.core.ids import RoomId
 from openmeet_bridge.core.relations import is_line
-from openmeet_bridge.demo.synapse import SynapseProcess
 from openmeet_bridge.matrix.transactions import decode_events
 
-from ..support.bridge import Settings, running_bridge
-from ..support.databases import Databases
-from ..support.fault_proxy import FaultProxy, fault_proxy, pass_on, refuse
+from ..support.fault_proxy import FaultProxy, pass_on, refuse
 from ..support.openmeet import User
 from ..support.waiting import eventually
-from ..support.world import World, connected
+from ..support.world import World
 
 pytestmark = [pytest.mark.synapse, pytest.mark.asyncio(loop_scope="module")]
 
+CHANGES = {"rules": {"public": {"history": "joined"}}, "repair": {"interval": 3600}}
+"""The history of public rooms is kept from newcomers."""
+
 KNOWN = 5
 """So many of an old room's events are left to the log."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def to_synapse(session_synapse: SynapseProcess) -> AsyncIterator[FaultProxy]:
-    """Sees what the bridge asks of Synapse."""
-    async with fault_proxy(session_synapse.base_url) as proxy:
-        yield proxy
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    databases: Databases,
-    registration_file: Path,
-    session_synapse: SynapseProcess,
-    to_synapse: FaultProxy,
-    bridge_port: int,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[World]:
-    """A bridge that keeps the history of public rooms from newcomers."""
-    database_url = databases.create()
-    folder = tmp_path_factory.mktemp("bridge")
-    settings = Settings(folder, database_url, registration_file, to_synapse.url, bridge_port)
-    settings.changes = {"rules": {"public": {"history": "joined"}}, "repair": {"interval": 3600}}
-    async with running_bridge(settings), connected(settings, session_synapse.base_url) as world:
-        yield world
-    databases.drop(database_url)
 
 
 async def send(world: World, room_id: str, kind: str, content: Any, by: str) -> str:

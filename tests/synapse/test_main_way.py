@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from openmeet_bridge.bridge.ghosts import Ghosts
 from openmeet_bridge.bridge.portals import Portals
@@ -22,43 +19,18 @@ from openmeet_bridge.core.rules import Rules
 from openmeet_bridge.demo.synapse import SynapseProcess
 from openmeet_bridge.storage.database import Database
 
-from ..support.bridge import HERE, Settings, running_bridge
-from ..support.databases import Databases
-from ..support.fault_proxy import FaultProxy, fault_proxy, pass_on, refuse
+from ..support.bridge import HERE
+from ..support.fault_proxy import FaultProxy, pass_on, refuse
 from ..support.matrix_user import MatrixUser, matrix_user
 from ..support.openmeet import User, message_path
 from ..support.waiting import eventually
-from ..support.world import World, connected
+from ..support.world import World
 
 pytestmark = [pytest.mark.synapse, pytest.mark.asyncio(loop_scope="module")]
 
+CHANGES = {"presence": {"matrix": True}}
+
 NAMING = Naming("localhost")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def to_synapse(session_synapse: SynapseProcess) -> AsyncIterator[FaultProxy]:
-    """Sees what the bridge asks of Synapse."""
-    async with fault_proxy(session_synapse.base_url) as proxy:
-        yield proxy
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(
-    databases: Databases,
-    registration_file: Path,
-    session_synapse: SynapseProcess,
-    to_synapse: FaultProxy,
-    bridge_port: int,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[World]:
-    """One bridge for all tests of this module; each makes its own people and rooms."""
-    database_url = databases.create()
-    folder = tmp_path_factory.mktemp("bridge")
-    settings = Settings(folder, database_url, registration_file, to_synapse.url, bridge_port)
-    settings.changes = {"presence": {"matrix": True}}
-    async with running_bridge(settings), connected(settings, session_synapse.base_url) as world:
-        yield world
-    databases.drop(database_url)
 
 
 def some(name: str) -> str:

@@ -8,18 +8,24 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from openmeet_bridge.core.composing import MOST_BYTES, Draft, Format, Kind, compose
 from openmeet_bridge.core.errors import BadRequest, TooLarge
 from openmeet_bridge.core.events import CLIENT_TXN_KEY
 from openmeet_bridge.core.html import for_matrix
 from openmeet_bridge.core.ids import ClientTxnId, EventId, Mxid, UserSlug
+from openmeet_bridge.core.markdown import rendered
 from openmeet_bridge.core.showing import Names, show
 
 TXN = ClientTxnId("t1")
 ANN, BEN, EVE = Mxid("@ann:a.example"), Mxid("@om_a_ben:a.example"), Mxid("@eve:b.example")
 PEOPLE = {ANN: "Ann", BEN: "Ann Lee", EVE: "Eve (she/her)"}
 SLUGS = {BEN: UserSlug("ben-7")}
+STOCK = MarkdownIt("commonmark", {"html": False, "linkify": True, "breaks": True, "maxNesting": 40})
+STOCK.enable(["strikethrough", "table", "linkify"]).disable(["image", "html_block"])
+assert STOCK.linkify is not None
+STOCK.linkify.set({"fuzzy_link": False, "fuzzy_email": False, "fuzzy_ip": False})
 PILL = '<a href="https://matrix.to/#/{}">{}</a>'
 
 
@@ -199,6 +205,43 @@ def test_what_is_too_large(body: str, how: Format) -> None:
     with pytest.raises(TooLarge) as refused:
         said(body, how)
     assert list(refused.value.fields) == ["body.body"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "://" * 10_000,
+        "https://a.example/( " * 1500,
+        "- a\n" * 10_000,
+        "# a\n" * 10_000,
+        "|a" * 2000 + "|\n" + "|-" * 2000 + "|\n" + "|a\n" * 10_000,
+        "> " + "|a" * 200 + "|\n> " + "|-" * 200 + "|\n" + "> |a\n" * 2000,
+    ],
+)
+def test_markdown_that_would_take_long_is_not_read_to_its_end(source: str) -> None:
+    assert rendered(source) is None
+    with pytest.raises(TooLarge):
+        said(source[: MOST_BYTES - 1000])
+
+
+def test_much_that_is_common_is_read() -> None:
+    table = "|a|b|c|\n|-|-|-|\n" + "|1|2|3|\n" * 200
+    links = "see https://a.example/x_y_z\n" * 300
+    code = "```\n" + "|" * 20_000 + "\n```\n" + "a\n" * 900
+    for source in (table, links, code, "- a\n" * 900):
+        assert html(source)
+
+
+MARKDOWN = (
+    *("http", "s", "ftp", "mailto", ":", "://", "/", "a.example", "x_y_z", "(", ")", "[", "]"),
+    *("*", "_", "`", "<", ">", "|", "-", "\\", "&amp;", " ", "\n", "\n\n", "a+b.c-", "é", "||"),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(MARKDOWN), max_size=30).map("".join))
+def test_addresses_are_found_as_the_library_finds_them(source: str) -> None:
+    assert rendered(source) == STOCK.render(source)
 
 
 @settings(deadline=None)

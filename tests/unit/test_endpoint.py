@@ -167,6 +167,8 @@ async def test_a_stranger_learns_nothing_of_the_request(client: Client) -> None:
         ("/things/a?kinds=b&kinds=%00", "query.kinds[1]", "NUL"),
         ("/things/" + "a" * 21, "path.thing_id", "length <= 20"),
         ("/things/a%00", "path.thing_id", "NUL"),
+        ("/things/a%ED%A0%80", "path.thing_id", "UTF-8"),
+        ("/things/%C3%A9%25%FF", "path.thing_id", "UTF-8"),
     ],
 )
 async def test_parameters_are_named(client: Client, path: str, field: str, says: str) -> None:
@@ -209,6 +211,8 @@ async def test_fields_of_the_body_are_named(
         (b'{"text": "a\\u0000"}', ["body.text"]),
         (b'{"text": "a", "extra": {"k": ["x", "\\u0000"]}}', ["body.extra.k[1]"]),
         (b'{"text": "a", "extra": {"\\u0000": 1}}', ["body.extra"]),
+        (b'{"text": "\\ud800"}', ["body.text"]),
+        (b'{"text": "a", "extra": {"\\udfff": "\\uDC00"}}', ["body.extra.?", "body.extra"]),
     ],
 )
 async def test_text_that_cannot_be_stored(client: Client, data: bytes, places: list[str]) -> None:
@@ -227,7 +231,7 @@ async def test_a_backslash_before_u0000_is_text(client: Client) -> None:
         b"{",
         b"\xff",
         b'{"text": "\xff"}',
-        b'{"text": "\\ud800"}',
+        b'{"text": "\\ud83d\\ude00"',
         b'{"text": "a"} x',
         b"text=a",
         b'{"text": "a", "extra": {"a": ' + b"[" * 20_000 + b"]" * 20_000 + b"}}",

@@ -251,6 +251,13 @@ def test_what_is_too_much() -> None:
     assert for_page("&" * MOST_CHARACTERS, None) is None
 
 
+def test_a_number_without_end_is_no_character() -> None:
+    endless = f"&#{'1' * 60_000};"
+    assert as_text(f"a{endless}b&#98;") == "a\ufffdbb"
+    link = f'<a href="https://a.example/{endless}">x</a>'
+    assert for_page(link, None) == for_page(link.replace(endless, "\ufffd"), None)
+
+
 def test_markup_that_browsers_multiply_does_not_grow() -> None:
     fonts = "".join(f'<font data-mx-color="#{one:06x}">' for one in range(500))
     shown = for_page(fonts + "<p>x" * 500, None)

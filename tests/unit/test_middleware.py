@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from openmeet_bridge.api import middleware
 from openmeet_bridge.api.cors import Cors
 from openmeet_bridge.api.middleware import REQUEST_ID, install
 from openmeet_bridge.core.errors import BridgeError, LimitExceeded, Unavailable

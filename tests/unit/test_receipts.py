@@ -7,13 +7,18 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import create_autospec
 
+import msgspec
 import pytest
 
 from openmeet_bridge.bridge import receipts as receipts_module
+from openmeet_bridge.bridge.ephemeral import EphemeralEvents
 from openmeet_bridge.bridge.receipts import Receipts
 from openmeet_bridge.bridge.rights import Actor
+from openmeet_bridge.bridge.typing import Typing
 from openmeet_bridge.core.errors import NotFound
+from openmeet_bridge.core.events import Ephemeral
 from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId, UserSlug
 from openmeet_bridge.matrix.errors import HomeserverUnavailable, RateLimited, Refused
 from openmeet_bridge.matrix.homeserver import Homeserver
@@ -130,6 +135,23 @@ async def test_what_the_homeserver_says_counts_and_its_echo_does_not(world: Worl
     assert [seen["user"]["name"] for seen in world.readers.seen] == ["Ann", "Cleo"]
     async with world.telling():
         await world.told((ANN, world.said[1]))  # what it said itself it is not told
+
+
+UNREADABLE_RECEIPTS = (
+    b'{"$x":' * 3000,
+    b"[]",
+    b'{"\xff":{}}',
+    b'{"$x":{"m.read":{"@a:b":{"ts":' + b"9" * 5000 + b"}}}}",
+)
+
+
+async def test_a_receipt_that_cannot_be_read_costs_only_itself(world: World) -> None:
+    good = json.dumps({world.said[1]: {"m.read": {CLEO: {"ts": 7}}}}).encode()
+    contents = (*UNREADABLE_RECEIPTS, good)
+    events = [Ephemeral("m.receipt", msgspec.Raw(one), ROOM) for one in contents]
+    silent = create_autospec(Typing, instance=True)
+    await EphemeralEvents(silent, world.receipts, None).heard(events)
+    assert [seen["user"]["name"] for seen in world.readers.seen] == ["Cleo"]
 
 
 async def test_who_is_not_in_the_room_is_not_shown(world: World) -> None:

@@ -78,6 +78,12 @@ def test_a_reaction_that_says_nothing_is_shown_nowhere(key: Any) -> None:
     assert (relation(one), is_line(one)) == (None, False)
 
 
+def test_what_devices_say_to_one_another_is_no_line() -> None:
+    for step in ("ready", "start", "accept", "key", "mac", "done", "cancel", "anything"):
+        assert not is_line(event(f"m.key.verification.{step}", {"body": "x"}))
+    assert is_line(event("m.room.message", {"msgtype": "m.key.verification.request", "body": "x"}))
+
+
 def test_state_changes_no_line() -> None:
     one = event("m.room.topic", replacing(**NEW), state_key="")
     assert (relation(one), is_line(one)) == (None, True)

@@ -25,6 +25,19 @@ test('messages of others count, each once; own ones, old ones and what happened 
   assert.equal(store.room('!r').last_message.event_id, '$30');
 });
 
+test('what the server does not count does not count here', () => {
+  const store = setUp();
+  store.applyEntry(message(1, BEN, { type: 'm.call.invite', kind: 'call' }));
+  store.applyEntry(message(2, BEN, { type: 'm.poll.end', kind: 'poll' }));
+  store.applyEntry(message(3, BEN, { type: 'm.beacon', kind: 'location' }));
+  store.applyEntry(message(4, BEN, { type: 'org.example.odd', kind: 'unknown' }));
+  assert.deepEqual(counts(store), [0, 0]);
+  assert.equal(store.room('!r').last_message, null);
+  store.applyEntry(message(5, BEN, { kind: 'unknown' }));
+  store.applyEntry(message(6, BEN, { type: 'm.poll.start', kind: 'poll' }));
+  assert.deepEqual(counts(store), [2, 0]);
+});
+
 test('who is mentioned is told so', () => {
   const store = setUp();
   store.applyEntry(message(1, BEN, { mentions: { people: [ANN] } }));

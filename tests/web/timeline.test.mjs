@@ -64,6 +64,11 @@ test('quotes say what the quoted says now, wherever that is', () => {
     { event_id: '$5', sender: BEN, kind: 'text', text: 'far away' });
   timeline.upsert(changed(message(10), 31, { kind: 'deleted', text: 'Gone.' }), true);
   assert.equal(timeline.get('$20').thread.kind, 'deleted');
+  const covered = { text: 'it was ||the\nbutler||!', html: 'it was <span>the butler</span>!' };
+  timeline.upsert(changed(message(5), 31, covered), true);
+  assert.equal(timeline.get('$20').reply_to.text, 'it was ▒▒▒▒!');
+  timeline.upsert(changed(message(5), 32, { text: 'a || b || c' }), true);
+  assert.equal(timeline.get('$20').reply_to.text, 'a || b || c');
   timeline.upsert(changed(message(10), 32, { text: '😀'.repeat(300) }), true);
   assert.equal([...timeline.get('$20').thread.text].length, 200);
 });

@@ -1,9 +1,11 @@
 /** @import { Entry, Kind } from './types.js' */
 
+/** Types of events that the server counts: all else may be shown, but is no news. */
+const COUNTED = new Set(['m.room.message', 'm.room.encrypted', 'm.sticker', 'm.poll.start']);
 /** @type {Set<Kind>} What a person said, as opposed to what happened to the room. */
 const MESSAGES = new Set([
   'text', 'emote', 'notice', 'image', 'video', 'audio', 'file', 'sticker', 'location', 'poll',
-  'call', 'encrypted',
+  'encrypted', 'unknown',
 ]);
 
 /**
@@ -11,5 +13,5 @@ const MESSAGES = new Set([
  * @returns {boolean} True for what counts as unread and stands in the room list.
  */
 export function isMessage(entry) {
-  return MESSAGES.has(entry.kind);
+  return COUNTED.has(entry.type) && MESSAGES.has(entry.kind);
 }

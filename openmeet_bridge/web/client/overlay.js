@@ -7,6 +7,8 @@
 
 /** Letters of a quote, as the server cuts them. */
 const MOST_QUOTED = 200;
+/** What stands so in a text is not to be read before the reader wants it. */
+const COVERED = /\|\|.+?\|\|/gsu;
 
 /**
  * @param {Entry} entry
@@ -66,8 +68,10 @@ export function withMine(entry, me, remembered) {
  * @param {Entry} entry
  * @returns {Quote}
  */
-export function quoteOf({ event_id, sender, kind, text }) {
-  const start = letters(text, 2 * MOST_QUOTED).split(/\s+/u).filter(Boolean).join(' ');
+export function quoteOf({ event_id, sender, kind, text, html }) {
+  // Only what is formatted has something that is to be covered.
+  const open = html === undefined ? text : text.replace(COVERED, '▒▒▒▒');
+  const start = letters(open, 2 * MOST_QUOTED).split(/\s+/u).filter(Boolean).join(' ');
   return { event_id, sender, kind, text: letters(start, MOST_QUOTED) };
 }
 
