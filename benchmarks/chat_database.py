@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -215,6 +216,17 @@ _BOT = f"'{world.NAMING.bot}'"
 _TENANT = f"'{world.TENANT}'"
 _BEGAN = "(extract(epoch FROM now()) - 63072000)::bigint * 1000"
 _WORDS = "Shall we meet at the boat house at nine? I bring the coffee, and somebody a cake. "
+# Every room's own: nobody who reads many of them has read the same ones before.
+_LEVELS = json.dumps(
+    {
+        "users": {world.NAMING.bot: 100, "@organiser-#:bench": 50},
+        "users_default": 0,
+        "events": dict.fromkeys(("m.room.name", "m.room.topic", "m.room.avatar"), 50),
+        "events_default": 0,
+        "state_default": 100,
+        "invite": 0,
+    }
+)
 _TEXT = f"substr('{_WORDS * 6}', (1 + slot % 40)::int, (12 + slot * 7919 % 330)::int)"
 
 _CONVERSATION = [
@@ -228,10 +240,11 @@ _CONVERSATION = [
     FROM (
         SELECT *, row_number() OVER (ORDER BY number, place) AS position
         FROM (
-            SELECT number, room_id, place, type, {_BOT} AS sender, '' AS state_key, content
+            SELECT number, room_id, place, type, {_BOT} AS sender, '' AS state_key,
+                   replace(content, '#', number::text) AS content
             FROM room CROSS JOIN (VALUES
                 (0, 'm.room.create', '{{"room_version":"12"}}'),
-                (2, 'm.room.power_levels', '{{"users_default":0,"events_default":0}}'),
+                (2, 'm.room.power_levels', '{_LEVELS}'),
                 (3, 'm.room.history_visibility', '{{"history_visibility":"shared"}}'),
                 (4, 'm.room.join_rules', '{{"join_rule":"invite"}}')
             ) AS state (place, type, content)

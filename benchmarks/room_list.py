@@ -1,13 +1,16 @@
 """The list of rooms of somebody who is in 500 of them: how long the database takes, and all of it.
 
-The database's time is that of every statement of one call, from asking to the last row. All of it
-is the call with what is done with the rows, and the answer as JSON.
+The database's time is that of every statement of one call, from asking to the last row, those that
+begin and end the transaction too. All of it is the call with what is done with the rows, and the
+answer as JSON. The lowest decile says what it takes when nobody else wants the processors: on a
+busy machine it is steadier than the median.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +60,9 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
 
 async def _measure(made: ChatDatabase, calls: int) -> Report:
     columns = (
-        *("case", "rooms", "statements", "database p50 ms", "database p99 ms"),
-        *("all p50 ms", "all p99 ms", "totals p50 ms", "KB", "target ms", ""),
+        *("case", "rooms", "statements"),
+        *("database p10 ms", "database p50 ms", "database p99 ms", "target ms", ""),
+        *("all p10 ms", "all p50 ms", "all p99 ms", "totals p50 ms", "KB"),
     )
     report = Report("The list of rooms", columns)
     for case, offset in _MARKS.items():
@@ -93,12 +97,17 @@ async def _case(made: ChatDatabase, calls: int) -> tuple[str | float | int, ...]
             in_database.append(watch.database)
     finally:
         await database.close()
-    median = percentile(in_database, 0.5)
+    database_ms = _spread(in_database)
     return (
-        *(rooms, watch.statements, median, percentile(in_database, 0.99)),
-        *(percentile(in_all, 0.5), percentile(in_all, 0.99), percentile(totals, 0.5)),
-        *(size // 1000, _TARGET_MS, "met" if median < _TARGET_MS else "missed"),
+        *(rooms, watch.statements, *database_ms, _TARGET_MS),
+        "met" if database_ms[1] < _TARGET_MS else "missed",
+        *(*_spread(in_all), percentile(totals, 0.5), size // 1000),
     )
+
+
+def _spread(samples: Sequence[float]) -> tuple[float, float, float]:
+    """Return the lowest decile, the median, and what 99 of 100 stay below."""
+    return percentile(samples, 0.1), percentile(samples, 0.5), percentile(samples, 0.99)
 
 
 async def _set_marks(made: ChatDatabase, offset: str) -> None:

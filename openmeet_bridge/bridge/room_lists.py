@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ..core.cursor import Cursor
 from ..core.entry import Entry
@@ -11,7 +12,7 @@ from ..core.errors import NotFound
 from ..core.ids import Mxid, Position, RoomId, TenantId
 from ..core.naming import Naming
 from ..core.permissions import Permissions, PowerLevels, creators_of, power_levels
-from ..storage import event_log, lines, room_list, rooms, unread
+from ..storage import event_log, last_messages, room_list, rooms, unread
 from ..storage.database import Connection, Database
 from ..storage.room_list import ListedRoom, RoomPerson
 from ..storage.unread import Unread
@@ -21,9 +22,10 @@ from .powers import levels_in
 Place = tuple[int, Position]
 """Sort key and position of a message."""
 
+_NO_POWERS = (None, Mxid(""), b"{}")
 
-@dataclass(frozen=True, slots=True)
-class ListedWithLast:
+
+class ListedWithLast(msgspec.Struct, frozen=True, gc=False):
     """A room of somebody's list, with its newest message and what they may do in it."""
 
     room: ListedRoom
@@ -59,7 +61,7 @@ class RoomLists:
         Raises:
             NotFound: They are in no such room.
         """
-        async with self._database.connection() as connection:
+        async with self._database.snapshot() as connection:
             listed = await room_list.rooms_of(connection, tenant, mxid, room_id)
             if not listed:
                 raise NotFound("You are in no such room.")
@@ -86,9 +88,11 @@ async def _with_last(
     counts = await unread.of(connection, mxid, {room.room_id: room.since_key for room in listed})
     powers = await rooms.powers(connection, [room.room_id for room in listed])
     places = {one.room_id: one.last for one in counts.values() if one.last is not None}
-    places = await _readable(connection, mxid, places)
+    restricted = [one.room_id for one in listed if not one.open and one.room_id in places]
+    if restricted:
+        places = await _readable(connection, mxid, places, restricted)
     positions = [position for _, position in places.values()]
-    found = await lines.messages_at(connection, tenant, positions)
+    found = await last_messages.at(connection, tenant, positions)
     shown = await showing.entries(connection, list(found.values()))
     last = {entry.room_id: entry for entry in shown}
     return [
@@ -96,21 +100,21 @@ async def _with_last(
             room,
             counts[room.room_id],
             last.get(room.room_id),
-            _permissions(mxid, *powers.get(room.room_id, (None, Mxid(""), b"{}"))),
+            _permissions(mxid, *powers.get(room.room_id, _NO_POWERS)),
         )
         for room in listed
     ]
 
 
 async def _readable(
-    connection: Connection, mxid: Mxid, places: dict[RoomId, Place]
+    connection: Connection, mxid: Mxid, places: dict[RoomId, Place], restricted: Sequence[RoomId]
 ) -> dict[RoomId, Place]:
     """Return where the newest messages stand that somebody may read.
 
     Whatever was said since they are in they may read. So only where nothing was, in a room that
     is not open to everybody, an older one has to be found.
     """
-    parts = await reading.readable_of(connection, places.keys(), mxid)
+    parts = await reading.readable_of(connection, restricted, mxid)
     closed = {one: part for one, part in parts.items() if places[one][0] not in part}
     if not closed:
         return places

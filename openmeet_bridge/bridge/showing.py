@@ -7,10 +7,11 @@ moment of reading, never what a reader has made of what came before.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
-import msgspec
 import structlog
 
+from ..core.content import decoded
 from ..core.cursor import order_text
 from ..core.entry import (
     Deletion,
@@ -24,9 +25,10 @@ from ..core.entry import (
     Reaction,
     fallback_name,
 )
-from ..core.events import MEMBER, MEMBER_CONTENT, UNREADABLE, MemberContent, text_or_none
+from ..core.events import MEMBER, MEMBER_CONTENT, UNREADABLE, MemberContent
 from ..core.ids import EventId, Mxid, RoomId, UserSlug
 from ..core.showing import Names, Shown, deleted, show
+from ..core.words import line as line_of
 from ..storage import former_members, lines, relations, room_list
 from ..storage.database import Connection
 from ..storage.lines import Line
@@ -40,6 +42,9 @@ MOST_PEOPLE = 30
 
 MOST_QUOTED = 200
 """Letters of a quote."""
+
+MOST_REASON = 500
+"""Letters of why something was done; the bridge's own are no longer."""
 
 Place = tuple[RoomId, EventId]
 
@@ -76,7 +81,7 @@ class _Sheet:
         shown = [self._show(line) for line in self._lines]
         await self._load_quoted(connection, shown)
         await self._load_people(connection, shown)
-        return [self._entry(line, one) for line, one in zip(self._lines, shown, strict=True)]
+        return list(map(self._entry, self._lines, shown))
 
     async def _load_changes(self, connection: Connection) -> None:
         related = _places(line for line in self._lines if line.related)
@@ -122,6 +127,8 @@ class _Sheet:
 
     def _acting(self, line: Line) -> list[Mxid]:
         """Return who has reacted to a line or deleted it."""
+        if not line.related and line.redacted_by is None:
+            return []
         acting = [one for row in self._reactions.get(line.event_id, ()) for one in row.senders]
         redaction = self._redactions.get(line.redacted_by) if line.redacted_by else None
         return [*acting, redaction.sender] if redaction else acting
@@ -145,17 +152,17 @@ class _Sheet:
             html=shown.html,
             state_key=line.state_key,
             client_txn_id=line.client_txn_id,
-            subject=_subject(line),
+            subject=_subject(line) if line.state_key else None,
             membership=shown.membership,
             media=shown.media,
             place=shown.place,
             poll=shown.poll,
             mentions=self._mentions(line.room_id, shown),
-            reply_to=self._quote(line.room_id, shown.reply_to),
-            thread=self._quote(line.room_id, shown.thread),
+            reply_to=self._quote(line.room_id, shown.reply_to) if shown.reply_to else None,
+            thread=self._quote(line.room_id, shown.thread) if shown.thread else None,
             edited=Edited(edit.event_id, edit.timestamp, edit.count) if edit else None,
-            reactions=self._reacted(line),
-            deletion=self._deletion(line),
+            reactions=self._reacted(line) if line.related else [],
+            deletion=self._deletion(line) if line.redacted_by is not None else None,
         )
 
     def _mentions(self, room_id: RoomId, shown: Shown) -> Mentions | None:
@@ -229,7 +236,7 @@ def _places(found: Iterable[Line]) -> list[Place]:
 def _sender(line: Line) -> Person:
     name = line.sender_name or fallback_name(line.sender)
     slug = UserSlug(line.sender_slug) if line.sender_slug else None
-    return Person(line.sender, name, line.sender_avatar, slug)
+    return _person(line.sender, name, line.sender_avatar, slug)
 
 
 def _subject(line: Line) -> Person | None:
@@ -238,7 +245,11 @@ def _subject(line: Line) -> Person | None:
     mxid = Mxid(line.state_key)
     name = line.subject_name or _member_content(line).name or fallback_name(mxid)
     slug = UserSlug(line.subject_slug) if line.subject_slug else None
-    return Person(mxid, name, line.subject_avatar, slug)
+    return _person(mxid, name, line.subject_avatar, slug)
+
+
+# The same people say most of what is shown, and each line asks for its sender more than once.
+_person = lru_cache(maxsize=4096)(Person)
 
 
 def _effect(line: Line, subject: Person | None) -> MembershipEffect | None:
@@ -252,7 +263,7 @@ def _effect(line: Line, subject: Person | None) -> MembershipEffect | None:
         joined=joined,
         membership="leave" if overturned else content.membership,
         by_self=line.sender == subject.mxid and not overturned,
-        reason=None if overturned else text_or_none(content.reason),
+        reason=None if overturned else line_of(content.reason, MOST_REASON),
         room_kind=line.room_kind or "",
         room_name=line.room_name or "",
     )
@@ -266,8 +277,4 @@ def _member_content(line: Line) -> MemberContent:
 
 
 def _reason(content: bytes) -> str | None:
-    try:
-        found = msgspec.json.decode(content)
-    except UNREADABLE:
-        return None
-    return text_or_none(found.get("reason")) if isinstance(found, dict) else None
+    return line_of(decoded(content).get("reason"), MOST_REASON)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -13,6 +13,7 @@ from ..core.errors import NotFound, Unavailable
 from ..core.ids import Mxid, RoomId, TenantId
 from ..storage import rooms, unread
 from ..storage.database import Database
+from ..storage.unread import Unread
 from ..stream import frames
 from ..stream.hub import Hub
 from ..telemetry import EPHEMERAL_DROPPED
@@ -30,6 +31,15 @@ class Totals:
     messages: int
     mentions: int
     rooms: int
+
+
+def total(found: Collection[Unread]) -> Totals:
+    """Return what somebody has not read in these rooms."""
+    return Totals(
+        sum(one.unread_count for one in found),
+        sum(one.mention_count for one in found),
+        sum(one.unread_count > 0 or one.marked_unread for one in found),
+    )
 
 
 class UnreadState:
@@ -53,12 +63,7 @@ class UnreadState:
         """Return what somebody has not read in all of their rooms."""
         async with self._database.connection() as connection:
             since = await unread.rooms_since(connection, tenant, mxid)
-            found = (await unread.of(connection, mxid, since)).values()
-        return Totals(
-            sum(one.unread_count for one in found),
-            sum(one.mention_count for one in found),
-            sum(one.unread_count > 0 or one.marked_unread for one in found),
-        )
+            return total((await unread.of(connection, mxid, since)).values())
 
     async def mark(self, tenant: TenantId, room_id: RoomId, mxid: Mxid, marked: bool) -> None:
         """Mark a room as unread until it is read next, or take the mark away.

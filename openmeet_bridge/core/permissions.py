@@ -49,6 +49,17 @@ class PowerLevels:
     redact: int = 50
     notify_room: int = 50
     creators: frozenset[Mxid] = frozenset()
+    _needed: tuple[int, int, int, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Lists of rooms ask one person after another the same four questions.
+        needed = (
+            self._needed_to_send(MESSAGE),
+            self._needed_to_send(REACTION),
+            max(self.redact, self._needed_to_send(REDACTION)),
+            self.notify_room,
+        )
+        object.__setattr__(self, "_needed", needed)
 
     def level(self, mxid: Mxid) -> int:
         """Return a user's power level."""
@@ -58,7 +69,10 @@ class PowerLevels:
 
     def may_send(self, mxid: Mxid, event_type: str) -> bool:
         """Whether a user may send messages of a type."""
-        return self.level(mxid) >= _level(self.events.get(event_type), self.events_default)
+        return self.level(mxid) >= self._needed_to_send(event_type)
+
+    def _needed_to_send(self, event_type: str) -> int:
+        return _level(self.events.get(event_type), self.events_default)
 
     def may_redact_others(self, mxid: Mxid) -> bool:
         """Whether a user may redact what others have sent."""
@@ -70,12 +84,14 @@ class PowerLevels:
 
     def permissions(self, mxid: Mxid) -> Permissions:
         """Return what a user may do."""
-        return Permissions(
-            send=self.may_send(mxid, MESSAGE),
-            react=self.may_send(mxid, REACTION),
-            delete_others=self.may_redact_others(mxid),
-            mention_room=self.may_mention_room(mxid),
+        level = self.level(mxid)
+        send, react, delete_others, mention_room = self._needed
+        return _permissions(
+            level >= send, level >= react, level >= delete_others, level >= mention_room
         )
+
+
+_permissions = lru_cache(maxsize=16)(Permissions)
 
 
 ABOVE_ALL = 2**53

@@ -6,17 +6,16 @@ What stands in the log is either a line, or it changes one: then the line is wha
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import asyncpg
+import msgspec
 
 from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
 from ..core.visibility import EVERYTHING, HIGHEST, LOWEST, Readable
 from .database import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A line of a room's timeline, and the place in the log at which it was found.
 
     Attributes:
@@ -57,15 +56,13 @@ class Line:
 
 
 # Who somebody is: OpenMeet's own profile for ghosts, what the room says for everybody else.
-_SAID = """
+_COLUMNS = """
            log.tenant, log.room_id, log.event_id, log.sort_key,
            greatest(log.revision, log.position) AS revision, log.type,
            log.state_key, log.sender, log.timestamp, log.content, log.client_txn_id, log.effect,
            log.redacted_by, log.related,
            coalesce(sender_user.name, sender_member.name) AS sender_name,
-           sender_user.avatar_url AS sender_avatar, sender_ghost.slug AS sender_slug
-"""
-_COLUMNS = f"""{_SAID},
+           sender_user.avatar_url AS sender_avatar, sender_ghost.slug AS sender_slug,
            coalesce(target_user.name, target_member.name) AS subject_name,
            target_user.avatar_url AS subject_avatar,
            target_ghost.slug AS subject_slug,
@@ -73,15 +70,13 @@ _COLUMNS = f"""{_SAID},
            coalesce(portal.open, true) AS room_open
 """
 _SELECT = f"SELECT log.position AS place, false AS changed, {_COLUMNS}"
-_SENDER = """
+_JOINS = """
     LEFT JOIN ghost AS sender_ghost ON sender_ghost.mxid = log.sender
     LEFT JOIN directory_user AS sender_user
            ON sender_user.tenant = sender_ghost.tenant AND sender_user.slug = sender_ghost.slug
     LEFT JOIN room_member AS sender_member
            ON sender_member.room_id = log.room_id
               AND sender_member.mxid = CASE WHEN sender_user.name IS NULL THEN log.sender END
-"""
-_JOINS = f"""{_SENDER}
     LEFT JOIN ghost AS target_ghost
            ON log.type = 'm.room.member' AND target_ghost.mxid = log.state_key
     LEFT JOIN room_member AS target_member
@@ -289,31 +284,27 @@ async def by_id(
     return {(line.room_id, line.event_id): line for line in _lines(rows)}
 
 
-async def sort_key_of(
-    connection: Connection, tenant: TenantId, room_id: RoomId, event_id: EventId
+async def key_of(
+    connection: Connection,
+    tenant: TenantId,
+    room_id: RoomId,
+    event_id: EventId,
+    *,
+    line: bool = False,
 ) -> int | None:
-    """Return where an event stands in a room's timeline; None where it is not in it."""
-    key: int | None = await connection.fetchval(
-        "SELECT sort_key FROM log WHERE tenant = $1 AND room_id = $2 AND event_id = $3",
-        tenant,
-        room_id,
-        event_id,
-    )
-    return key
+    """Return where an event stands in a room's timeline; None where it is not in it.
 
-
-async def line_key_of(
-    connection: Connection, tenant: TenantId, room_id: RoomId, event_id: EventId
-) -> int | None:
-    """Return where a line stands in a room's timeline; None where the event is no line of it."""
+    ``line``: it must be a line of it.
+    """
     key: int | None = await connection.fetchval(
         """
         SELECT sort_key FROM log
-        WHERE tenant = $1 AND room_id = $2 AND event_id = $3 AND line
+        WHERE tenant = $1 AND room_id = $2 AND event_id = $3 AND (line OR NOT $4::boolean)
         """,
         tenant,
         room_id,
         event_id,
+        line,
     )
     return key
 
@@ -338,24 +329,6 @@ async def key_at(
     return key
 
 
-async def messages_at(
-    connection: Connection, tenant: TenantId, positions: Sequence[Position]
-) -> dict[RoomId, Line]:
-    """Return messages by their places in the log, one of each room."""
-    rows = await connection.fetch(
-        f"""
-        SELECT log.position AS place, false AS changed, {_SAID},
-               NULL AS subject_name, NULL AS subject_avatar, NULL AS subject_slug,
-               NULL AS room_kind, NULL AS room_name, false AS room_open
-        FROM log {_SENDER}
-        WHERE log.position = ANY($2::bigint[]) AND log.tenant = $1 AND log.counted
-        """,  # noqa: S608
-        tenant,
-        positions,
-    )
-    return {line.room_id: line for line in _lines(rows)}
-
-
 def _lines(rows: Sequence[asyncpg.Record]) -> list[Line]:
     return [_line(row) for row in rows if row["event_id"] is not None]
 
@@ -364,4 +337,4 @@ def _line(row: asyncpg.Record) -> Line:
     return Line(*[row[name] for name in _FIELDS])
 
 
-_FIELDS = tuple(Line.__dataclass_fields__)
+_FIELDS = Line.__struct_fields__

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import asyncpg
+import msgspec
 
 from ..core.entry import Person, fallback_name
 from ..core.ids import EventId, Mxid, PortalKind, Position, RoomId, TenantId
@@ -15,12 +16,15 @@ MOST_RECEIPTS = 1000
 """As many receipts of a room are shown, the newest."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListedRoom:
+_KINDS = {kind.value: kind for kind in PortalKind}
+
+
+class ListedRoom(msgspec.Struct, frozen=True, gc=False):
     """A room in which somebody is, as their list shows it.
 
     Attributes:
         since_key: Sort key at which the person came in.
+        open: Whether everybody who is in may read all that the log has of it.
         direct_with: The other one of a direct chat.
     """
 
@@ -32,6 +36,7 @@ class ListedRoom:
     avatar_url: str | None
     url: str | None
     since_key: int
+    open: bool
     direct_with: Person | None = None
 
 
@@ -63,34 +68,58 @@ async def rooms_of(
     """
     rows = await connection.fetch(
         f"""
-        SELECT mine.room_id, portal.kind, portal.slug,
-               coalesce(wanted.name, portal.slug) AS name, coalesce(wanted.topic, '') AS topic,
-               wanted.avatar_url, wanted.url, mine.since_key
+        SELECT mine.room_id, portal.kind, portal.slug, mine.since_key, portal.open
         FROM room_member AS mine
-        JOIN portal USING (room_id)
-        LEFT JOIN directory_portal AS wanted
-               ON wanted.tenant = portal.tenant AND wanted.kind = portal.kind
-                  AND wanted.slug = portal.slug
+        JOIN portal ON portal.room_id = mine.room_id
         WHERE portal.tenant = $1 AND mine.mxid = $2 AND mine.membership = 'join'
               AND NOT mine.barred {"" if room_id is None else "AND mine.room_id = $3"}
         """,  # noqa: S608  (constants only)
         *(tenant, mxid),
         *(() if room_id is None else (room_id,)),
     )
-    listed = [ListedRoom(**{**row, "kind": PortalKind(row["kind"])}) for row in rows]
-    directs = [room.slug for room in listed if room.kind is PortalKind.DIRECT]
+    profiles = await _profiles(connection, tenant, [(row[1], row[2]) for row in rows])
+    directs = [slug for _, kind, slug, *_ in rows if kind == "direct"]
     others = await _others(connection, tenant, mxid, directs) if directs else {}
-    return [
-        _direct(room, others[room.slug])
-        if room.kind is PortalKind.DIRECT and room.slug in others
-        else room
-        for room in listed
-    ]
+    return [_listed(row, profiles, others) for row in rows]
 
 
-def _direct(room: ListedRoom, other: Person) -> ListedRoom:
-    picture = other.avatar_url or room.avatar_url
-    return replace(room, name=other.name, avatar_url=picture, direct_with=other)
+_Profile = tuple[str | None, str | None, str | None, str | None]
+"""Name, topic, picture and address, as OpenMeet has them."""
+
+_NO_PROFILE: _Profile = (None, None, None, None)
+
+
+async def _profiles(
+    connection: Connection, tenant: TenantId, portals: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], _Profile]:
+    """Return what OpenMeet says of portals, by kind and slug."""
+    # Perhaps a few more than were asked for: those that have the slug of one of another kind.
+    rows = await connection.fetch(
+        """
+        SELECT kind, slug, name, topic, avatar_url, url FROM directory_portal
+        WHERE tenant = $1 AND kind = ANY($2::text[]) AND slug = ANY($3::text[])
+        """,
+        tenant,
+        sorted({kind for kind, _ in portals}),
+        sorted({slug for _, slug in portals}),
+    )
+    return {(row[0], row[1]): (row[2], row[3], row[4], row[5]) for row in rows}
+
+
+def _listed(
+    row: asyncpg.Record,
+    profiles: Mapping[tuple[str, str], _Profile],
+    others: Mapping[str, Person],
+) -> ListedRoom:
+    room_id, kind, slug, since_key, is_open = row
+    name, topic, avatar_url, url = profiles.get((kind, slug), _NO_PROFILE)
+    other = others.get(slug) if kind == "direct" else None
+    if other is not None:
+        name, avatar_url = other.name, other.avatar_url or avatar_url
+    return ListedRoom(
+        *(room_id, _KINDS[kind], slug, slug if name is None else name, topic or "", avatar_url),
+        *(url, since_key, is_open, other),
+    )
 
 
 async def _others(
@@ -105,7 +134,8 @@ async def _others(
              ON person.tenant = pair.tenant AND person.slug = pair.user_slug
         JOIN ghost ON ghost.tenant = pair.tenant AND ghost.slug = pair.user_slug
         WHERE pair.tenant = $1 AND pair.kind = 'direct' AND pair.slug = ANY($2::text[])
-              AND ghost.mxid <> $3
+              AND pair.user_slug IS DISTINCT FROM
+                  (SELECT slug FROM ghost WHERE mxid = $3 AND tenant = $1)
         """,
         tenant,
         slugs,

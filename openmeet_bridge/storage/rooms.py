@@ -359,19 +359,19 @@ async def powers(
         SELECT room_id, type, sender, content FROM room_state
         WHERE room_id = ANY($1::text[]) AND state_key = ''
               AND type IN ('m.room.create', 'm.room.power_levels')
-        ORDER BY room_id
         """,
-        room_ids,
+        sorted(room_ids),
     )
-    found: dict[RoomId, tuple[bytes | None, Mxid, bytes]] = {}
-    for row in rows:
-        levels, creator, first = found.get(row["room_id"], (None, Mxid(""), b"{}"))
-        if row["type"] == POWER_LEVELS:
-            levels = row["content"]
+    levels: dict[RoomId, bytes] = {}
+    made: dict[RoomId, tuple[Mxid, bytes]] = {}
+    for room_id, event_type, sender, content in rows:
+        if event_type == POWER_LEVELS:
+            levels[room_id] = content
         else:
-            creator, first = row["sender"], row["content"]
-        found[row["room_id"]] = levels, creator, first
-    return found
+            made[room_id] = sender, content
+    nobody = Mxid(""), b"{}"
+    known = levels.keys() | made.keys()
+    return {one: (levels.get(one), *made.get(one, nobody)) for one in known}
 
 
 async def rebuild_state(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 
-import asyncpg
+import msgspec
 
 from ..core.ids import Mxid, Position, RoomId, TenantId
 from .database import Connection
 from .room_summaries import RECENT
 
 
-@dataclass(frozen=True, slots=True)
-class Unread:
+class Unread(msgspec.Struct, frozen=True, gc=False):
     """A room as somebody has it who is in it: how lively it is, and what they have not read.
 
     Attributes:
@@ -34,10 +32,21 @@ class Unread:
     marked_unread: bool
 
 
-_READ = "greatest(mark.sort_key, mine.since_key)"
-# The messages that are kept rise, so that those above a mark are found by halving. Nobody's own
-# are above theirs: who has said something has read up to it.
-_COUNT = f"coalesce(cardinality(summary.recent) - width_bucket({_READ}, summary.recent), 0)"
+# Each table is read for itself, from one end of the rooms to the other, and what belongs together
+# is put together afterwards: to join them, row by row, takes the database twice as long.
+_FACTS = """
+    SELECT room_id, 'room', members, recent[cardinality(recent)], last_position
+    FROM room_summary WHERE room_id = ANY($1::text[])
+    UNION ALL
+    SELECT room_id, 'read', NULL, sort_key, NULL
+    FROM read_mark WHERE room_id = ANY($1::text[]) AND mxid = $2
+    UNION ALL
+    SELECT room_id, 'flag', NULL, NULL, NULL
+    FROM unread_flag WHERE room_id = ANY($1::text[]) AND mxid = $2
+    UNION ALL
+    SELECT room_id, 'barred', (membership = 'join')::int, NULL, NULL
+    FROM room_member WHERE room_id = ANY($1::text[]) AND barred
+"""
 
 
 async def of(
@@ -50,49 +59,59 @@ async def of(
         mxid: Who.
         since: The rooms in which they are, each with the sort key at which they came in.
     """
-    # One statement for all rooms, and all of it by their ids: no plan is better for one room and
-    # bad for five hundred.
+    members = dict.fromkeys(since, 0)
+    read_keys, flagged = dict(since), set()
+    last: dict[RoomId, tuple[int, Position]] = {}
+    for room_id, fact, count, key, position in await connection.fetch(_FACTS, sorted(since), mxid):
+        if fact == "room":
+            members[room_id] += count
+            if key is not None and position is not None:
+                last[room_id] = key, position
+        elif fact == "read":
+            read_keys[room_id] = max(key, since[room_id])
+        elif fact == "flag":
+            flagged.add(room_id)
+        else:
+            members[room_id] -= count
+    behind = sorted(one for one, (key, _) in last.items() if key > read_keys[one])
+    counts = await _counts(connection, mxid, behind, read_keys) if behind else {}
+    return {
+        one: Unread(
+            *(one, members[one], last.get(one), read_keys[one]),
+            *counts.get(one, (0, 0)),
+            one in flagged,
+        )
+        for one in since
+    }
+
+
+async def _counts(
+    connection: Connection,
+    mxid: Mxid,
+    room_ids: Sequence[RoomId],
+    read_keys: Mapping[RoomId, int],
+) -> dict[RoomId, tuple[int, int]]:
+    """Return of rooms how many messages stand above these keys, and how many mean the person."""
+    # The messages that are kept rise, so that those above a mark are found by halving. Nobody's
+    # own are above theirs: who has said something has read up to it.
     rows = await connection.fetch(
         f"""
-        SELECT mine.room_id, coalesce(summary.members, 0) - coalesce(barred.n, 0) AS member_count,
-               summary.recent[cardinality(summary.recent)] AS last_key, summary.last_position,
-               {_READ} AS read_key, {_COUNT} AS unread_count,
-               CASE WHEN {_COUNT} > 0 THEN (
-                   SELECT count(*) FROM (
-                       SELECT FROM mention
-                       WHERE mention.room_id = mine.room_id AND mention.mxid IN ($3, '')
-                             AND mention.sort_key > {_READ}
-                       LIMIT {RECENT}
-                   ) AS newest
-               ) ELSE 0 END AS mention_count,
-               flag.room_id IS NOT NULL AS marked_unread
-        FROM unnest($1::text[], $2::bigint[]) AS mine (room_id, since_key)
-        LEFT JOIN room_summary AS summary ON summary.room_id = mine.room_id
-        LEFT JOIN read_mark AS mark ON mark.room_id = mine.room_id AND mark.mxid = $3
-        LEFT JOIN unread_flag AS flag ON flag.room_id = mine.room_id AND flag.mxid = $3
-        LEFT JOIN (
-            SELECT room_id, count(*) AS n FROM room_member
-            WHERE barred AND membership = 'join' GROUP BY room_id
-        ) AS barred ON barred.room_id = mine.room_id
+        SELECT behind.room_id,
+               cardinality(summary.recent) - width_bucket(behind.read_key, summary.recent),
+               (SELECT count(*) FROM (
+                    SELECT FROM mention
+                    WHERE mention.room_id = behind.room_id AND mention.mxid IN ($3, '')
+                          AND mention.sort_key > behind.read_key
+                    LIMIT {RECENT}
+                ) AS newest)
+        FROM unnest($1::text[], $2::bigint[]) AS behind (room_id, read_key)
+        JOIN room_summary AS summary ON summary.room_id = behind.room_id
         """,  # noqa: S608  (constants only)
-        list(since),
-        list(since.values()),
+        room_ids,
+        [read_keys[one] for one in room_ids],
         mxid,
     )
-    return {row["room_id"]: _unread(row) for row in rows}
-
-
-def _unread(row: asyncpg.Record) -> Unread:
-    position = row["last_position"]
-    return Unread(
-        room_id=row["room_id"],
-        member_count=row["member_count"],
-        last=None if position is None else (row["last_key"], position),
-        read_key=row["read_key"],
-        unread_count=row["unread_count"],
-        mention_count=row["mention_count"],
-        marked_unread=row["marked_unread"],
-    )
+    return {room_id: (unread, mentions) for room_id, unread, mentions in rows}
 
 
 async def rooms_since(

@@ -9,7 +9,8 @@ import pytest
 from openmeet_bridge.bridge.room_lists import ListedWithLast, RoomLists
 from openmeet_bridge.core.entry import Person
 from openmeet_bridge.core.ids import EventId, Mxid, PortalKind, RoomId, TenantId, UserSlug
-from openmeet_bridge.storage import directory, read_marks, room_list
+from openmeet_bridge.storage import directory, ghosts, read_marks, room_list, rooms
+from openmeet_bridge.storage import unread as unread_marks
 from openmeet_bridge.storage.read_marks import ReadMark
 from openmeet_bridge.storage.room_summaries import RECENT
 
@@ -160,3 +161,28 @@ async def test_what_one_may_not_read_is_not_shown_as_the_last_message(house: Hou
     assert (await last(BEN), await last(ANN)) == (heard, unheard)
     await house.sends(ANN, {"redacts": unheard}, kind="m.room.redaction")
     assert await last(ANN) == heard
+
+
+async def test_who_has_said_the_last(house: House) -> None:
+    stray = ghost("stray")  # a user of OpenMeet's whose row is gone
+    guest = {"membership": "join", "displayname": "Gus"}
+    for number, sender in enumerate((ANN, BEN, GUEST, stray)):
+        room_id = await house.room(ANN, BEN, room_id=RoomId(f"!{number}"), slug=f"hikers-{number}")
+        await house.state(sender, "m.room.member", sender, guest, room_id)
+        await house.says(sender, 1, room_id)
+    async with house.database.transaction() as connection:
+        await ghosts.ensure(connection, stray, LAKE, UserSlug("stray"))
+        await rooms.bar(connection, [(RoomId("!0"), BEN)])
+        await unread_marks.flag(connection, RoomId("!1"), ANN)
+    found = {one.room.room_id: one for one in await listed(house, ANN)}
+    assert [found[RoomId(f"!{n}")].last.sender for n in range(4)] == [  # type: ignore[union-attr]
+        Person(ANN, "Ann", "https://a/ann.png", UserSlug("ann")),
+        Person(BEN, "Ben", "https://a/ben.png", UserSlug("ben")),
+        Person(GUEST, "Gus", None, None),
+        Person(stray, "Gus", None, UserSlug("stray")),
+    ]
+    counted = [
+        (one.unread.member_count, one.unread.marked_unread) for _, one in sorted(found.items())
+    ]
+    assert counted == [(1, False), (2, True), (3, False), (3, False)]
+    assert RoomId("!0") not in {one.room.room_id for one in await listed(house, BEN)}
