@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
 from ..bridge.identity import Identity
+from ..bridge.rights import Actor
 from ..core.directory import User
 from ..core.entry import Person
 from ..core.errors import Forbidden, MissingToken, UnknownToken
-from ..core.ids import Mxid, TenantId
+from ..core.ids import Mxid, RoomId, TenantId
 from ..core.naming import Naming
 from ..openmeet.tenants import Tenant, Tenants
-from ..openmeet.tokens import TokenVerifier, unverified_tenant
+from ..openmeet.tokens import Claims, TokenVerifier, unverified_tenant
 
 COOKIE = "openmeet_token"
 TENANT_HEADER = "X-Tenant-Id"
@@ -50,6 +52,36 @@ class Session:
         """The user as others see them."""
         return Person(self.mxid, self.user.name, self.user.avatar_url, self.user.slug)
 
+    def actor(self, room_id: str) -> Actor:
+        """The user as somebody who does something in a room; whether they may is asked there."""
+        return Actor(self.tenant_id, self.user.slug, self.mxid, RoomId(room_id))
+
+
+class UnknownUser(UnknownToken):
+    """A token is good, but its user is not known."""
+
+    def __init__(self) -> None:
+        super().__init__("The token is good, but its user is not known to the bridge.")
+
+
+class UnnamedTenant(UnknownToken):
+    """Neither a request nor its token says of which tenant it is."""
+
+    def __init__(self) -> None:
+        super().__init__(f"Name the tenant: header {TENANT_HEADER} or query {TENANT_QUERY}.")
+
+
+class Newcomers(Protocol):
+    """Knows users of whom the bridge has not heard."""
+
+    async def user(self, tenant: TenantId, openmeet_id: int) -> User | None:
+        """Return an active user, whom the directory has from now on.
+
+        Raises:
+            Unavailable: It cannot be told.
+        """
+        ...
+
 
 class Sessions:
     """Tells who is calling.
@@ -59,6 +91,7 @@ class Sessions:
         tenants: All tenants.
         verifier: Checks tokens.
         naming: Names the ghosts.
+        newcomers: Asked for users whom the directory does not have.
         origins: Other origins whose pages may open streams with a cookie.
     """
 
@@ -68,12 +101,14 @@ class Sessions:
         tenants: Tenants,
         verifier: TokenVerifier,
         naming: Naming,
+        newcomers: Newcomers,
         origins: frozenset[str] = frozenset(),
     ) -> None:
         self._identity = identity
         self._tenants = tenants
         self._verifier = verifier
         self._naming = naming
+        self._newcomers = newcomers
         self._origins = origins
 
     async def user(self, request: web.Request) -> Session:
@@ -82,6 +117,7 @@ class Sessions:
         Raises:
             MissingToken: There is neither.
             UnknownToken: The token is not valid, or its user not known.
+            Unavailable: What the token or its user is checked with is away.
             Forbidden: A cookie on a request that another site's page may have made.
         """
         token = _bearer(request)
@@ -92,6 +128,10 @@ class Sessions:
     async def by_header(self, request: web.Request, named: str | None) -> Session:
         """Return the user of a request's ``Authorization`` header; raises as :meth:`user` does."""
         return await self.by_token(_bearer(request) or "", named)
+
+    async def by_cookie(self, request: web.Request, named: str | None) -> Session:
+        """Return the user of a request's cookie; raises as :meth:`user` does."""
+        return await self.by_token(self._cookie(request), named)
 
     async def stream(self, request: web.Request) -> Session:
         """Return the user of a stream: as :meth:`user`, or by a single-use ticket."""
@@ -111,13 +151,20 @@ class Sessions:
         """
         tenant_id = named if named is not None else unverified_tenant(token)
         if tenant_id is None:
-            raise UnknownToken(f"Name the tenant: header {TENANT_HEADER} or query {TENANT_QUERY}.")
+            raise UnnamedTenant
         tenant = self._tenants.get(tenant_id)
         claims = await self._verifier.verify(token, tenant)
-        user = await self._identity.user(claims.tenant, claims.user_id, claims.slug)
-        if user is None:
-            raise _unknown_user()
+        user = await self._user(claims)
         return self._session(tenant, user, claims.expires_at_ms)
+
+    async def _user(self, claims: Claims) -> User:
+        named = claims.tenant, claims.user_id, claims.slug
+        user = await self._identity.user(*named)
+        if user is None and await self._newcomers.user(claims.tenant, claims.user_id):
+            user = await self._identity.user(*named)
+        if user is None:
+            raise UnknownUser
+        return user
 
     async def _by_ticket(self, secret: str) -> Session:
         spent = await self._identity.spend_ticket(secret)
@@ -162,7 +209,3 @@ def _named_tenant(request: web.Request) -> str | None:
 def named_tenant(request: web.Request) -> str | None:
     """Return the tenant that a request of OpenMeet's web app names; an empty one is none."""
     return (_named_tenant(request) or "").strip() or None
-
-
-def _unknown_user() -> UnknownToken:
-    return UnknownToken("The token is good, but its user is not known to the bridge.")

@@ -167,8 +167,7 @@ async def open_desk(config: Config) -> AsyncIterator[Desk]:
         async with database.connection() as connection:
             head = await event_log.head(connection)
         services = Services(config, registration, database, http, head)
-        if services.openmeet_database is not None:
-            stack.push_async_callback(services.openmeet_database.close)
+        stack.push_async_callback(services.openmeet.close)
         homeserver = Homeserver(http, config.homeserver.url, registration.as_token)
         rules = rules_of(config)
         yield Desk(

@@ -45,6 +45,7 @@ def _keys(jwt: JwtSection) -> KeySettings:
         issuers=frozenset([jwt.issuer] if jwt.issuer else []),
         audiences=frozenset(jwt.audience),
         tenant_claim_required=jwt.tenant_claim == "required",
+        by_session=jwt.tenant_claim == "session",
         max_lifetime=jwt.max_lifetime,
     )
 

@@ -20,6 +20,7 @@ from ..core.changes import (
     PutUser,
     RenamePortal,
     RenameUser,
+    RenewPortal,
     ReplaceMembers,
 )
 from .changing_directs import ChangingDirects
@@ -49,6 +50,7 @@ class Changing:
             PutPortal: portals.put,
             DeletePortal: portals.delete,
             RenamePortal: portals.rename,
+            RenewPortal: portals.renew,
             PutMember: members.put,
             DeleteMember: members.delete,
             ReplaceMembers: members.replace,

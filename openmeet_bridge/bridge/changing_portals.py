@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..core.changes import DeletePortal, PutPortal, RenamePortal
+from ..core.changes import DeletePortal, PutPortal, RenamePortal, RenewPortal
 from ..core.errors import Conflict
 from ..core.ids import PortalKind, PortalRef
-from ..storage import directory
+from ..storage import directory, rooms
 from .known import known_portal
 from .ledger import SPACE, Ledger, unlike
 
@@ -64,6 +64,19 @@ class ChangingPortals:
             return  # Said again.
         await known_portal(self._ledger, ref)
         await self.move(ref, change.to)
+
+    async def renew(self, change: RenewPortal) -> None:
+        """Take a portal's room from everybody, and let it have a new one."""
+        ref = change.ref
+        portal = await known_portal(self._ledger, ref)
+        room_id = await rooms.room_of(self._connection, ref)
+        if room_id is None or portal.reborn:
+            self._ledger.want(ref.kind.value, ref.slug, different=False)
+            return
+        for one in await rooms.room_members(self._connection, room_id):
+            await self._ledger.bar(ref, one.mxid)
+        await directory.renew_portal(self._connection, ref)
+        self._ledger.note(ref.kind.value, ref.slug, "changed", ("room",))
 
     async def move(self, ref: PortalRef, to: str) -> None:
         """Give a portal that is there another slug.

@@ -31,7 +31,8 @@ class RoomClosing:
     def plan(self, ref: PortalRef, entry: Entry, present: Present) -> list[Step]:
         """Return what closes a room."""
         aliases = {self._means.naming.alias(ref), *entry.former_aliases}
-        return closing(ref, self._means.naming.bot, present, aliases)
+        renewed = entry.portal is not None and not entry.portal.deleted
+        return closing(ref, self._means.naming.bot, present, aliases, renewed=renewed)
 
     async def run(self, ref: PortalRef, entry: Entry) -> None:
         """Say that a room is closed, let nobody stay, and part it from its portal.

@@ -71,6 +71,27 @@ class Roster:
             for one in sorted(people, key=lambda one: one.slug)
         ]
 
+    async def seat(self, ref: PortalRef, user: UserSlug) -> Seat:
+        """Return somebody's place in a portal, also of somebody who is nothing in it.
+
+        Raises:
+            NotFound: There is no such portal, or no such user.
+        """
+        async with self._database.snapshot() as connection:
+            portal = await directory.portal(connection, ref)
+            one = await directory.user(connection, ref.tenant, user)
+            if portal is None or portal.deleted or one is None or one.mxid is None:
+                raise NotFound(f"No {ref.kind} {ref.slug!r} is known in this tenant.")
+            member = await directory.member(connection, ref, user)
+            override = (await directory.overrides(connection, ref)).get(user)
+            room_id = await rooms.room_of(connection, ref)
+            in_room = room_id and await rooms.is_joined(connection, ref.tenant, room_id, one.mxid)
+        person = directory.Person(user, one.mxid, one.active)
+        joined = {one.mxid} if in_room else set()
+        members = {} if member is None else {user: member}
+        overrides = {} if override is None else {user: override}
+        return _seat(ref, self._rules(ref.tenant), person, members, overrides, joined, "pending")
+
     async def blocked_by(self, tenant: TenantId, user: UserSlug) -> list[UserSlug]:
         """Return whom a user blocks.
 

@@ -46,11 +46,18 @@ def check(source: Source, config: Config) -> None:
     if config.jwt_default is not None:
         _check_jwt(source, "jwt_default", config.jwt_default)
     _check_openmeet(source, config.openmeet)
+    if config.web_app.endpoint is not None:
+        _check_origin(source, "web_app.endpoint", config.web_app.endpoint)
     if config.presence.offline_after >= config.presence.idle_after:
         raise source.error("presence.offline_after", "expected less than presence.idle_after")
     check_rules(source, "rules", config.rules)
     for index, tenant in enumerate(config.tenants):
         _check_tenant(source, f"tenants[{index}]", tenant)
+        if tenant.jwt.tenant_claim == "session" and config.openmeet.database is None:
+            path = f"tenants[{index}].jwt.tenant_claim"
+            raise source.error(
+                path, "session needs openmeet.database, where sessions are looked up"
+            )
     _check_service_keys(source, config.tenants)
 
 
@@ -59,6 +66,8 @@ def _check_openmeet(source: Source, openmeet: OpenMeetSection) -> None:
         raise source.error("openmeet.database", "expected a postgresql:// address")
     if openmeet.files_url is not None:
         _check_url(source, "openmeet.files_url", openmeet.files_url)
+    if openmeet.write_matrix_user_id and openmeet.database is None:
+        raise source.error("openmeet.write_matrix_user_id", "needs openmeet.database")
 
 
 def _check_tenant(source: Source, path: str, tenant: TenantSection) -> None:
@@ -105,12 +114,13 @@ def _check_listeners(source: Source, config: Config) -> None:
 
 def _check_origins(source: Source, origins: list[str]) -> None:
     for index, origin in enumerate(origins):
-        path = f"web.allowed_origins[{index}]"
-        parts = _check_url(source, path, origin)
-        if origin != f"{parts.scheme}://{parts.netloc}":
-            raise source.error(
-                path, "expected scheme and host only, for example https://example.org"
-            )
+        _check_origin(source, f"web.allowed_origins[{index}]", origin)
+
+
+def _check_origin(source: Source, path: str, origin: str) -> None:
+    parts = _check_url(source, path, origin)
+    if origin != f"{parts.scheme}://{parts.netloc}":
+        raise source.error(path, "expected scheme and host only, for example https://example.org")
 
 
 def _check_service_keys(source: Source, tenants: list[TenantSection]) -> None:

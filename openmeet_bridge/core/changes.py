@@ -54,6 +54,13 @@ class RenamePortal:
 
 
 @dataclass(frozen=True, slots=True)
+class RenewPortal:
+    """A group or a meetup gets a new room; the one that it has is closed for good."""
+
+    ref: PortalRef
+
+
+@dataclass(frozen=True, slots=True)
 class PutMember:
     """A user is this in a portal."""
 
@@ -124,6 +131,7 @@ Change = (
     | PutPortal
     | DeletePortal
     | RenamePortal
+    | RenewPortal
     | PutMember
     | DeleteMember
     | ReplaceMembers

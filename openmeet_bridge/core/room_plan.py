@@ -183,20 +183,30 @@ def made(wanted: Wanted, invited: frozenset[Mxid], creators: frozenset[Mxid]) ->
     return replace(room, applied=msgspec.structs.replace(given, banned=()))
 
 
-def closing(ref: PortalRef, bot: Mxid, present: Present, aliases: Iterable[str]) -> list[Step]:
+def closing(
+    ref: PortalRef, bot: Mxid, present: Present, aliases: Iterable[str], *, renewed: bool = False
+) -> list[Step]:
     """Return what closes the room of a portal that is no more: nobody stays, nobody comes back.
 
     People of Matrix go as well, and the aliases: a new group of the name must not come into the
     old history.
+
+    Args:
+        ref: The portal.
+        bot: Stays.
+        present: The room.
+        aliases: All that it may have.
+        renewed: Whether the portal is, and gets another room.
     """
     kind = "chat" if ref.kind is PortalKind.DIRECT else ref.kind.value
+    fate = "has another room now" if renewed else "was deleted on OpenMeet"
     others = [one for one in present.inside() if one != bot]
     steps: list[Step] = []
     if _said(present, JOIN_RULES, "join_rule") != "invite":
         steps.append(SetState(*JOIN_RULES, {"join_rule": "invite"}))
     if others and not present.applied.closing:
-        steps.append(Notice(f"This {kind} was deleted on OpenMeet. The room is closed."))
-    steps += [Kick(one, f"the {kind} was deleted on OpenMeet") for one in others]
+        steps.append(Notice(f"This {kind} {fate}. The room is closed."))
+    steps += [Kick(one, f"the {kind} {fate}") for one in others]
     steps += [Unlist()] if present.listed else []
     steps += [DeleteAlias(alias) for alias in sorted({*aliases, *present.applied.aliases})]
     return [*steps, Close(ref)]

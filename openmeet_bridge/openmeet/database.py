@@ -6,44 +6,29 @@ only what they say is kept.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import asyncpg
-
 from ..core.comparison import Problem
 from ..core.directory import Snapshot
-from ..core.errors import NotFound, Unavailable
 from ..core.hints import GROUP, MEETUP, USER, Subject
 from ..core.ids import PortalKind, TenantId
 from . import queries
+from .connections import Connections
 from .gathering import Gathering
 from .rows import Reader, Row
-from .schema import COLUMNS, Schema, UnusableSchema, schema_name
+from .schema import Schema
 
 if TYPE_CHECKING:
-    # asyncpg's type parameters exist for type checkers only.
-    Connection = (
-        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    )
-    Pool = asyncpg.Pool[asyncpg.Record]
+    from .connections import Connection
 
 OVERLAP = timedelta(minutes=2)
 """How long OpenMeet's transactions may take, and clocks differ, without a change being missed."""
 
-_CONNECTIONS = 2
+_CONNECTIONS = 4
 _BATCH = 1000
-_MISSING = (
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.InvalidSchemaNameError,
-    asyncpg.InsufficientPrivilegeError,
-)
-_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 _CHANGED = (
     (USER, "users", "id"),
     (GROUP, "groups", "id"),
@@ -109,22 +94,13 @@ class OpenMeetDatabase:
         *,
         patience: float = 60.0,
     ) -> None:
-        self._dsn = dsn
         self._sites = sites
         self._files_url = files_url
-        self._patience = patience
-        self._pool: Pool | None = None
-        self._opening = asyncio.Lock()
-        self._schemas: dict[TenantId, Schema] = {}
+        self._connections = Connections(dsn, sites, patience=patience, size=_CONNECTIONS)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._pool is not None:
-            pool, self._pool = self._pool, None
-            try:
-                await asyncio.wait_for(pool.close(), timeout=5)
-            except TimeoutError:
-                pool.terminate()
+        await self._connections.close()
 
     async def snapshot(self, tenant: TenantId) -> Reading:
         """Read everything of a tenant.
@@ -134,8 +110,8 @@ class OpenMeetDatabase:
             NotFound: There is no such tenant.
             InvalidParam: The tenant's id cannot be part of a schema's name.
         """
-        self._schemas.pop(tenant, None)  # OpenMeet may have been updated
-        async with self._session(tenant) as (connection, schema):
+        self._connections.forget(tenant)
+        async with self._connections.session(tenant) as (connection, schema):
             reader = self._reader(tenant)
             found = Gathering(reader)
             await self._portals(connection, schema, found)
@@ -152,7 +128,7 @@ class OpenMeetDatabase:
 
         What is not in the result does not exist. Raises as :meth:`snapshot` does.
         """
-        async with self._session(tenant) as (connection, schema):
+        async with self._connections.session(tenant) as (connection, schema):
             reader = self._reader(tenant)
             found = Gathering(reader)
             await self._portals(connection, schema, found, subjects)
@@ -173,7 +149,7 @@ class OpenMeetDatabase:
     async def changed_since(self, tenant: TenantId, moment: datetime) -> Changed:
         """Return what changed after a moment or a little before. Raises as :meth:`snapshot`."""
         subjects: set[Subject] = set()
-        async with self._session(tenant) as (connection, schema):
+        async with self._connections.session(tenant) as (connection, schema):
             for kind, table, column in _CHANGED:
                 statement = queries.changed(schema, table, column)
                 if statement is not None:
@@ -184,19 +160,19 @@ class OpenMeetDatabase:
 
     async def portals_of(self, tenant: TenantId, users: Collection[int]) -> frozenset[Subject]:
         """Return the groups and meetups in which users are anything. Raises as :meth:`snapshot`."""
-        async with self._session(tenant) as (connection, schema):
+        async with self._connections.session(tenant) as (connection, schema):
             rows = await connection.fetch(queries.portals_of(schema), list(users))
         return frozenset(Subject(row["kind"], row["id"]) for row in rows)
 
     async def counts(self, tenant: TenantId) -> Counts:
         """Count the users, and the groups and meetups. Raises as :meth:`snapshot`."""
-        async with self._session(tenant) as (connection, schema):
+        async with self._connections.session(tenant) as (connection, schema):
             row = await connection.fetchrow(queries.counts(schema))
         return Counts(**dict(row or {}))
 
     async def may_write(self, tenant: TenantId) -> bool:
         """Whether the database's user has rights that it does not need: to write."""
-        async with self._session(tenant) as (connection, schema):
+        async with self._connections.session(tenant) as (connection, schema):
             return bool(await connection.fetchval(queries.MAY_WRITE, schema.name))
 
     async def _portals(
@@ -219,62 +195,6 @@ class OpenMeetDatabase:
 
     def _reader(self, tenant: TenantId) -> Reader:
         return Reader(tenant, self._sites[tenant], self._files_url)
-
-    @asynccontextmanager
-    async def _session(self, tenant: TenantId) -> AsyncIterator[tuple[Connection, Schema]]:
-        if tenant not in self._sites:
-            raise NotFound(f"There is no tenant {tenant!r}.")
-        name = schema_name(tenant)
-        try:
-            pool = await self._opened()
-            async with (
-                pool.acquire(timeout=self._patience) as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
-                yield connection, await self._schema(connection, tenant, name)
-        except _MISSING as error:
-            self._schemas.pop(tenant, None)
-            raise UnusableSchema(
-                f"What must be read in the schema {name!r} of OpenMeet's database cannot be read: "
-                f"{error}."
-            ) from error
-        except _AWAY as error:
-            raise _away(error) from error
-
-    async def _schema(self, connection: Connection, tenant: TenantId, name: str) -> Schema:
-        if tenant not in self._schemas:
-            columns: dict[str, set[str]] = {}
-            for table, column in await connection.fetch(COLUMNS, name):
-                columns.setdefault(table, set()).add(column)
-            found = Schema(name, {table: frozenset(of) for table, of in columns.items()})
-            found.check()
-            self._schemas[tenant] = found
-        return self._schemas[tenant]
-
-    async def _opened(self) -> Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._dsn,
-                    min_size=0,
-                    max_size=_CONNECTIONS,
-                    timeout=self._patience,
-                    command_timeout=self._patience + 5,
-                    server_settings=_settings(self._patience),
-                )
-            return self._pool
-
-
-def _settings(patience: float) -> dict[str, str]:
-    milliseconds = str(round(patience * 1000))
-    return {
-        "application_name": "openmeet-bridge",
-        "default_transaction_read_only": "on",
-        "statement_timeout": milliseconds,
-        "idle_in_transaction_session_timeout": milliseconds,
-        "timezone": "UTC",
-        "jit": "off",
-    }
 
 
 def _taking(take: Callable[[PortalKind, Row], None], kind: PortalKind) -> Callable[[Row], None]:
@@ -311,8 +231,3 @@ def _chosen(subjects: Collection[Subject], kind: str) -> tuple[list[int], list[s
     of_kind = [subject for subject in subjects if subject.kind == kind]
     numbers = [subject.number for subject in of_kind if subject.number is not None]
     return numbers, [subject.slug for subject in of_kind if subject.slug is not None]
-
-
-def _away(error: BaseException) -> Unavailable:
-    reason = str(error) or type(error).__name__
-    return Unavailable(f"OpenMeet's database is not available ({reason}).", retry_after_ms=5000)

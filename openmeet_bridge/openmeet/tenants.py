@@ -26,6 +26,8 @@ class KeySettings:
         issuers: Accepted values of ``iss``; empty accepts any, and none.
         audiences: Accepted values of ``aud``; empty accepts any, and none.
         tenant_claim_required: Whether a token without ``tenantId`` is refused.
+        by_session: Whether one without is taken where the tenant has its session: who checks
+            tokens asks OpenMeet's database.
         max_lifetime: Longest time from issue to expiry, in seconds; None for no limit.
     """
 
@@ -36,12 +38,18 @@ class KeySettings:
     issuers: frozenset[str] = frozenset()
     audiences: frozenset[str] = frozenset()
     tenant_claim_required: bool = True
+    by_session: bool = False
     max_lifetime: float | None = None
 
     @property
     def source(self) -> bytes | str | None:
         """The secret, PEM text or URL: equal for two tenants that share their keys."""
         return self.secret or self.public_key or self.jwks_url
+
+    @property
+    def binds(self) -> bool:
+        """Whether each token is bound to its tenant by something other than the key."""
+        return self.tenant_claim_required or self.by_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +140,14 @@ def _check_apart(one: Tenant, other: Tenant) -> None:
     person's in the next one.
     """
     a, b = one.keys, other.keys
-    if a.source != b.source or (a.tenant_claim_required and b.tenant_claim_required):
+    if a.source != b.source or (a.binds and b.binds):
         return
     if _disjoint(a.issuers, b.issuers) or _disjoint(a.audiences, b.audiences):
         return
     raise ValueError(
         f"the tenants {one.id!r} and {other.id!r} have the same JWT key, and one of them accepts "
-        "tokens without a tenantId claim: require the claim, or give each its own key"
+        "tokens without a tenantId claim: require the claim, or set jwt.tenant_claim to session, "
+        "or give each its own key"
     )
 
 

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import msgspec
@@ -50,6 +50,8 @@ class Claims:
         slug: The user's slug; tokens of older OpenMeet versions have none.
         subject: ``sub``, where an issuer other than OpenMeet sets it.
         expires_at_ms: ``exp`` in milliseconds since the epoch, without leeway.
+        names_tenant: Whether the token itself says of which tenant it is.
+        session: OpenMeet's number of the session, unique within the tenant.
     """
 
     tenant: TenantId
@@ -57,6 +59,15 @@ class Claims:
     slug: UserSlug | None
     subject: str | None
     expires_at_ms: int
+    names_tenant: bool = True
+    session: int | None = None
+
+
+class NobodysToken(UnknownToken):
+    """A token is good, but does not say whose it is."""
+
+    def __init__(self) -> None:
+        super().__init__("The token is not valid.")
 
 
 class TokenVerifier(Protocol):
@@ -83,8 +94,8 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Payload(msgspec.Struct):
-    id: int
     exp: int | float
+    id: Any = None
     iat: int | float | None = None
     nbf: int | float | None = None
     iss: str | None = None
@@ -92,6 +103,8 @@ class _Payload(msgspec.Struct):
     sub: str | None = None
     slug: str | None = None
     tenant: str | None = msgspec.field(name="tenantId", default=None)
+    # Later versions of OpenMeet have text here: no reason to refuse a token.
+    session: Any = msgspec.field(name="sessionId", default=None)
 
 
 class _TenantOnly(msgspec.Struct):
@@ -218,15 +231,22 @@ def _payload(raw: bytes) -> _Payload:
 def _checked(payload: _Payload, tenant: Tenant, now: float) -> Claims:
     _check_times(payload, now, tenant.keys.max_lifetime)
     _check_parties(payload, tenant)
-    if not 0 < payload.id < 2**63:
-        raise _invalid()
+    if not _is_number(payload.id):
+        raise NobodysToken
     return Claims(
         tenant=tenant.id,
         user_id=payload.id,
         slug=UserSlug(payload.slug) if payload.slug else None,
         subject=payload.sub,
         expires_at_ms=int(payload.exp * 1000),
+        names_tenant=payload.tenant is not None,
+        session=payload.session if _is_number(payload.session) else None,
     )
+
+
+def _is_number(value: object) -> bool:
+    """Whether something can be a row's number; ``true`` cannot."""
+    return type(value) is int and 0 < value < 2**63
 
 
 def _check_times(payload: _Payload, now: float, max_lifetime: float | None) -> None:

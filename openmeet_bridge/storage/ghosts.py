@@ -74,6 +74,23 @@ async def of_mxid(connection: Connection, mxid: Mxid) -> Ghost | None:
     return Ghost(**dict(row)) if row else None
 
 
+async def existing(
+    connection: Connection, tenant: TenantId, numbers: Sequence[int]
+) -> dict[tuple[int, UserSlug], Mxid]:
+    """Return the Matrix ids of the users with these numbers of OpenMeet's whom Matrix has."""
+    rows = await connection.fetch(
+        """
+        SELECT u.openmeet_id, u.slug, ghost.mxid
+        FROM directory_user AS u JOIN ghost USING (tenant, slug)
+        WHERE u.tenant = $1 AND u.openmeet_id = ANY($2::bigint[]) AND ghost.registered
+              AND ghost.erased_at IS NULL
+        """,
+        tenant,
+        list(numbers),
+    )
+    return {(row["openmeet_id"], row["slug"]): row["mxid"] for row in rows}
+
+
 async def nameless(connection: Connection, tenant: TenantId) -> list[UserSlug]:
     """Return the users of a tenant for whom no ghost was written down."""
     rows = await connection.fetch(

@@ -339,6 +339,32 @@ async def sent_without_echo(connection: Connection, older_than: float, limit: in
     return [RoomId(row["room_id"]) for row in rows]
 
 
+async def awaits_echo(
+    connection: Connection, tenant: TenantId, sender: Mxid, room_id: RoomId, younger_than: float
+) -> bool:
+    """Return whether something that somebody sent to a room, some seconds ago, is not in the log.
+
+    Only what the homeserver has taken counts.
+    """
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT EXISTS (
+                SELECT FROM outbox
+                WHERE state = 'sent' AND sent_at > now() - make_interval(secs => $4)
+                      AND tenant = $1 AND sender = $2 AND room_id = $3
+                      AND action = 'send' AND event_id IS NOT NULL
+                      AND NOT EXISTS (SELECT FROM log WHERE log.event_id = outbox.event_id)
+            )
+            """,
+            tenant,
+            sender,
+            room_id,
+            younger_than,
+        )
+    )
+
+
 async def forget(connection: Connection, older_than: float, limit: int) -> int:
     """Drop rows that were settled some seconds ago; return how many.
 

@@ -18,7 +18,7 @@ from ..support.openmeet_database import OpenMeet
 LAKE = TenantId("lake")
 _CONFIG = """\
 homeserver: {{url: "http://127.0.0.1:1", server_name: example.org}}
-jwt_default: {{algorithm: HS256, secret: {secret}}}
+jwt_default: {{algorithm: HS256, secret: {secret}, tenant_claim: {claim}}}
 tenants: [{{id: lake, name: Lake}}]
 registration: registration.yaml
 database: embedded
@@ -33,17 +33,17 @@ async def meet(empty_database_url: str) -> AsyncIterator[OpenMeet]:
     await meet.close()
 
 
-async def examined(folder: Path, section: str) -> Finding:
+async def examined(folder: Path, section: str, claim: str = "required") -> Finding:
     """What the doctor says with a section ``openmeet`` of the configuration."""
     findings: list[Finding] = []
-    await openmeet.examine(config(folder, section), findings.append)
+    await openmeet.examine(config(folder, section, claim), findings.append)
     (finding,) = findings
     return finding
 
 
-def config(folder: Path, section: str) -> Config:
+def config(folder: Path, section: str, claim: str) -> Config:
     path = folder / "config.yaml"
-    path.write_text(_CONFIG.format(secret="s" * 32, openmeet=section))
+    path.write_text(_CONFIG.format(secret="s" * 32, openmeet=section, claim=claim))
     return configuration.load(path)
 
 
@@ -65,6 +65,16 @@ async def test_all_is_well_for_a_user_who_only_reads(
     found = await examined(tmp_path, f'database: "{empty_database_url}&role=doctor_reader"')
     assert found.outcome is Outcome.OK
     assert found.text.endswith("7 groups and meetups can be read")
+    section = f'database: "{empty_database_url}&role=doctor_reader"'
+    writing = await examined(tmp_path, f"{section}, write_matrix_user_id: true")
+    assert (writing.outcome, "may not update" in writing.text) == (Outcome.FAIL, True)
+    await site.do('GRANT UPDATE ("matrixUserId") ON "tenant_lake"."users" TO doctor_reader')
+    writing = await examined(tmp_path, f"{section}, write_matrix_user_id: true")
+    assert writing.outcome is Outcome.OK
+    await site.do('REVOKE ALL ON "tenant_lake"."sessions" FROM doctor_reader')
+    assert (await examined(tmp_path, section)).outcome is Outcome.OK
+    by_session = await examined(tmp_path, section, "session")
+    assert (by_session.outcome, "'sessions'" in by_session.text) == (Outcome.FAIL, True)
     await site.do("DROP OWNED BY doctor_reader")
     await site.do("DROP ROLE doctor_reader")
 

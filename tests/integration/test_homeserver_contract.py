@@ -16,6 +16,7 @@ from openmeet_bridge.core.ids import RoomId
 from openmeet_bridge.matrix.answers import Profile
 from openmeet_bridge.matrix.errors import PingFailed, RateLimited, Refused, TokenRefused
 from openmeet_bridge.matrix.homeserver import Homeserver
+from openmeet_bridge.matrix.homeserver_admin import HomeserverAdmin
 from openmeet_bridge.matrix.registration import Registration, generate
 
 from ..support.simulated_homeserver import Mood, SimulatedHomeserver
@@ -33,12 +34,14 @@ class Stage:
         bot: Who makes rooms.
         appservice: Id of the registration.
         person: Makes a person of Matrix: id, and the homeserver as they see it.
+        admin: Makes an administrator.
     """
 
     homeserver: Homeserver
     bot: str
     appservice: str
     person: Callable[[], Awaitable[tuple[str, Homeserver]]]
+    admin: Callable[[], Awaitable[HomeserverAdmin]]
 
     async def ghost(self) -> str:
         """A new ghost."""
@@ -73,7 +76,12 @@ async def stage(
                 user, token = simulated.person(f"human-{secrets.token_hex(4)}")
                 return user, Homeserver(http_session, simulated.url, token)
 
-            yield await _stage(http_session, simulated.url, registration, invented)
+            async def appointed() -> HomeserverAdmin:
+                token = secrets.token_hex(8)
+                simulated.appoint(token)
+                return HomeserverAdmin(http_session, simulated.url, token)
+
+            yield await _stage(http_session, simulated.url, registration, invented, appointed)
         return
     registration = request.getfixturevalue("registration")
     synapse = request.getfixturevalue("synapse")
@@ -84,7 +92,13 @@ async def stage(
         login = await asyncio.to_thread(synapse.login, name, "password")
         return login.user_id, Homeserver(http_session, synapse.base_url, login.access_token)
 
-    yield await _stage(http_session, synapse.base_url, registration, registered)
+    async def admin() -> HomeserverAdmin:
+        name = f"admin-{secrets.token_hex(4)}"
+        await asyncio.to_thread(synapse.register_user, name, "password", True)
+        login = await asyncio.to_thread(synapse.login, name, "password")
+        return HomeserverAdmin(http_session, synapse.base_url, login.access_token)
+
+    yield await _stage(http_session, synapse.base_url, registration, registered, admin)
 
 
 async def _stage(
@@ -92,10 +106,11 @@ async def _stage(
     url: str,
     registration: Registration,
     person: Callable[[], Awaitable[tuple[str, Homeserver]]],
+    admin: Callable[[], Awaitable[HomeserverAdmin]],
 ) -> Stage:
     homeserver = Homeserver(session, url, registration.as_token)
     await homeserver.register_ghost(registration.bot_localpart)
-    return Stage(homeserver, registration.bot, registration.id, person)
+    return Stage(homeserver, registration.bot, registration.id, person, admin)
 
 
 async def test_ghosts(stage: Stage) -> None:
@@ -111,6 +126,25 @@ async def test_ghosts(stage: Stage) -> None:
         await stage.homeserver.whoami(ghost, DEVICE)
     await stage.homeserver.create_device(ghost, DEVICE, "OpenMeet")
     assert (await stage.homeserver.whoami(ghost, DEVICE)).device_id == DEVICE
+
+
+async def test_what_an_administrator_does(stage: Stage) -> None:
+    admin, ghost = await stage.admin(), await stage.ghost()
+    await stage.homeserver.create_device(ghost, DEVICE, "OpenMeet")
+    await admin.set_password(ghost, "a password of their own")
+    assert (await stage.homeserver.whoami(ghost, DEVICE)).device_id == DEVICE
+    room_id = await stage.room()
+    await stage.homeserver.leave(room_id, stage.bot)
+    await admin.remove_room(room_id)
+
+    async def gone() -> bool:
+        try:
+            await stage.homeserver.room_state(room_id, stage.bot)
+        except Refused:
+            return True
+        return False
+
+    await eventually(gone, "the room is gone")
 
 
 async def test_presence_is_told_and_asked_for(stage: Stage) -> None:

@@ -252,10 +252,10 @@ async def test_a_hostile_tenant_is_no_part_of_sql(empty_database_url: str, tenan
 
 
 async def test_nothing_can_be_written(database: OpenMeetDatabase) -> None:
-    async with database._session(LAKE) as (connection, _):
+    async with database._connections.session(LAKE) as (connection, _):
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await connection.execute("CREATE TABLE public.oops (id int)")
-    pool = await database._opened()
+    pool = await database._connections._opened()
     async with pool.acquire() as connection:
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await connection.execute("CREATE TABLE public.oops (id int)")
@@ -314,7 +314,7 @@ async def test_a_database_that_is_away(unused_tcp_port: int) -> None:
 
 
 async def test_a_reading_is_one_moment(database: OpenMeetDatabase, site: Site) -> None:
-    async with database._session(LAKE) as (connection, schema):
+    async with database._connections.session(LAKE) as (connection, schema):
         before = await connection.fetchval(f"SELECT count(*) FROM {schema.table('users')}")
         await site.register("late-abc123", "Late", "One")
         after = await connection.fetchval(f"SELECT count(*) FROM {schema.table('users')}")

@@ -79,6 +79,25 @@ class Site:
         )
         return number
 
+    async def log_in(self, user: int) -> int:
+        """Open a session; returns its number, which the access token names."""
+        session: int = await self.do(
+            'INSERT INTO "sessions" ("userId", "hash") VALUES ($1, $2) RETURNING "id"', user, "hash"
+        )
+        return session
+
+    async def set_role(self, user: int, role: str) -> None:
+        """Give somebody another role on the whole site."""
+        await self.do(
+            """
+            UPDATE "users" SET "updatedAt" = now(),
+                "roleId" = (SELECT "id" FROM "roles" WHERE "name" = $2)
+            WHERE "id" = $1
+            """,
+            user,
+            role,
+        )
+
     async def update_profile(self, user: int, first: str | None, last: str | None) -> None:
         """Change somebody's name."""
         await self.do(

@@ -44,6 +44,10 @@ CREATE TABLE "users" (
     "isShadowAccount" boolean NOT NULL DEFAULT false, {moments}, "deletedAt" timestamp
 );
 CREATE INDEX ON "users" ("slug");
+CREATE TABLE "sessions" (
+    "id" serial PRIMARY KEY, "userId" integer REFERENCES "users" ON DELETE CASCADE,
+    "hash" varchar NOT NULL, {moments}, "deletedAt" timestamp
+);
 CREATE TABLE "groups" (
     "id" serial PRIMARY KEY, "ulid" char(26), "slug" varchar(255) NOT NULL UNIQUE,
     "name" varchar(255) NOT NULL, "description" text,

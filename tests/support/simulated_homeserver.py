@@ -87,6 +87,8 @@ class SimulatedHomeserver:
     media: dict[str, bytes] = field(default_factory=dict)
     presence: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    admins: set[str] = field(default_factory=set)
+    passwords: dict[str, str] = field(default_factory=dict)
     rooms: Rooms = field(init=False)
 
     def __post_init__(self) -> None:
@@ -111,6 +113,12 @@ class SimulatedHomeserver:
         self.users.add(user)
         self.tokens[token] = user
         return user, token
+
+    def appoint(self, token: str) -> None:
+        """Makes an administrator with an access token."""
+        user, _ = self.person(f"admin-{secrets.token_hex(4)}")
+        self.tokens[token] = user
+        self.admins.add(user)
 
     async def tell(self, *ephemeral: Json) -> int:
         """Pushes ephemeral events; returns the bridge's status."""
@@ -268,6 +276,24 @@ class SimulatedHomeserver:
         if status >= 300:
             raise No(502, "M_BAD_STATUS", f"HTTP {status}")
         return {"duration_ms": 1}
+
+    # What administrators do
+
+    def _reset_password(self, call: _Call) -> None:
+        self._must_be_admin(call)
+        if call.names["target"] not in self.users:
+            raise No(404, "M_NOT_FOUND", "User not found")
+        assert call.body["logout_devices"] is False
+        self.passwords[call.names["target"]] = call.body["new_password"]
+
+    def _delete_room(self, call: _Call) -> Json:
+        self._must_be_admin(call)
+        self.rooms.rooms.pop(call.names["room"], None)
+        return {"delete_id": secrets.token_hex(8)}
+
+    def _must_be_admin(self, call: _Call) -> None:
+        if call.user not in self.admins:
+            raise No(403, "M_FORBIDDEN", "You are not a server admin")
 
     # Rooms
 
@@ -473,4 +499,16 @@ _ROUTES = [
     _route("POST", r"/_matrix/media/v3/upload", "upload", _S._upload),
     _route("POST", r"/_matrix/client/v1/appservice/(?P<id>[^/]+)/ping", "ping", _S._ping),
     _route("GET", r"/_matrix/client/versions", "versions", _S._versions),
+    _route(
+        "POST",
+        r"/_synapse/admin/v1/reset_password/(?P<target>[^/]+)",
+        "admin_set_password",
+        _S._reset_password,
+    ),
+    _route(
+        "DELETE",
+        r"/_synapse/admin/v2/rooms/(?P<room>[^/]+)",
+        "admin_remove_room",
+        _S._delete_room,
+    ),
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openmeet_bridge.bridge import reconciler
+import pytest
+
+from openmeet_bridge.bridge import reconciler, spaces
 from openmeet_bridge.core.changes import Change
 from openmeet_bridge.core.ids import PortalRef, TenantId
 from openmeet_bridge.core.naming import Naming
@@ -70,6 +72,7 @@ async def simulated_world(
     limits: Mapping[str, Any] = {},
     presence: Mapping[str, Any] = {},
     of_tenant: Mapping[TenantId, Mapping[str, Any]] = {},
+    blocks: Mapping[str, Mapping[str, Any]] = {},
 ) -> AsyncIterator[SimulatedWorld]:
     """Runs a bridge on a simulated homeserver for the length of the block.
 
@@ -83,6 +86,7 @@ async def simulated_world(
         limits: The bridge's.
         presence: The bridge's.
         of_tenant: Keys of a tenant, by its id.
+        blocks: Further blocks of the bridge's configuration.
     """
     port = free_port()
     registration = generate("localhost", f"http://{HOST}:{port}")
@@ -99,13 +103,20 @@ async def simulated_world(
             "rules": rules,
             "limits": limits,
             "presence": presence,
+            **blocks,
         }
         settings.of_tenant = of_tenant
         async with registrar(database_url, NAMING, Rules()) as writer:
-            # Nobody wakes the bridge when a test writes into its database.
-            idle, reconciler._IDLE = reconciler._IDLE, 0.1
-            try:
+            with _quick():
                 async with running_bridge(settings):
                     yield SimulatedWorld(homeserver, proxy, writer, settings)
-            finally:
-                reconciler._IDLE = idle
+
+
+@contextmanager
+def _quick() -> Iterator[None]:
+    """No rests that serve a busy homeserver only."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Nobody wakes the bridge when a test writes into its database.
+        patch.setattr(reconciler, "_IDLE", 0.1)
+        patch.setattr(spaces, "_TOGETHER", 0.2)
+        yield

@@ -385,6 +385,18 @@ def test_webhooks(load_text: Load, tmp_path: Path) -> None:
         ("openmeet: {files_url: cdn}\n", "9: openmeet.files_url: expected an http:// or https://"),
         ("openmeet: {max_removals: 2}\n", "9: openmeet.max_removals: expected a number <= 1"),
         ("openmeet: {interval: 0}\n", "9: openmeet.interval: expected a number > 0"),
+        (
+            "openmeet: {write_matrix_user_id: true}\n",
+            "9: openmeet.write_matrix_user_id: needs openmeet.database",
+        ),
+        (
+            f"    jwt: {{algorithm: HS256, secret: {SECRET}, tenant_claim: session}}\n",
+            "9: tenants[0].jwt.tenant_claim: session needs openmeet.database",
+        ),
+        (
+            "web_app: {endpoint: https://chat.example.org/matrix}\n",
+            "9: web_app.endpoint: expected scheme and host only",
+        ),
     ],
 )
 def test_what_concerns_openmeet(load_text: Load, text: str, told: str) -> None:

@@ -28,6 +28,21 @@ PAGE = "https://openmeet.example"
 OPENMEETS_PAGE = "https://app.example"
 
 
+class Comers:
+    """OpenMeet's other users, who become known when somebody asks for them."""
+
+    def __init__(self, known: list[User]) -> None:
+        self.known = known
+        self.others = [User(TenantId("lake"), UserSlug("cid-x1"), 8, "Cid", None)]
+
+    async def user(self, tenant: TenantId, openmeet_id: int) -> User | None:
+        for one in self.others:
+            if (one.tenant, one.openmeet_id) == (tenant, openmeet_id):
+                self.known.append(one)
+                return one
+        return None
+
+
 class KnownUsers(Identity):
     """The users of a directory in memory."""
 
@@ -38,6 +53,7 @@ class KnownUsers(Identity):
             User(TenantId("sea"), UserSlug("bea-x1"), 7, "Bea", "https://a/b.png"),
         ]
         self.tickets = {"good": (self.known[0], NOW * 1000 + 5)}
+        self.newcomers = Comers(self.known)
 
     async def user(self, tenant: TenantId, openmeet_id: int, slug: str | None) -> User | None:
         for one in self.known:
@@ -59,7 +75,8 @@ def tenant(name: str) -> Tenant:
 def sessions() -> Sessions:
     tenants = Tenants([tenant("lake"), tenant("sea")])
     verifier = JoseVerifier(tenants, now=lambda: NOW)
-    return Sessions(KnownUsers(), tenants, verifier, NAMING, frozenset({OPENMEETS_PAGE}))
+    users = KnownUsers()
+    return Sessions(users, tenants, verifier, NAMING, users.newcomers, frozenset({OPENMEETS_PAGE}))
 
 
 def token(of: str = "lake", **changes: Any) -> str:
@@ -134,7 +151,13 @@ async def test_an_expired_token(sessions: Sessions) -> None:
 
 
 async def test_a_token_of_somebody_who_is_not_known(sessions: Sessions) -> None:
-    await refused(sessions, request(Authorization=bearer(token(id=8))))
+    await refused(sessions, request(Authorization=bearer(token(id=9))))
+
+
+async def test_a_token_of_somebody_who_is_new(sessions: Sessions) -> None:
+    await refused(sessions, request(Authorization=bearer(token(id=8, slug="dan-x1"))))
+    session = await sessions.user(request(Authorization=bearer(token(id=8, slug="cid-x1"))))
+    assert session.user.name == "Cid"
 
 
 async def test_a_number_and_a_slug_that_do_not_fit(sessions: Sessions) -> None:
@@ -206,7 +229,7 @@ async def test_a_header_needs_no_guard(sessions: Sessions) -> None:
 async def test_a_header_goes_before_a_cookie(sessions: Sessions) -> None:
     both = request("PUT", Authorization=bearer(token()), Cookie=cookie(token("sea")))
     assert is_ann(await sessions.user(both))
-    await refused(sessions, request(Authorization=bearer(token(id=8)), Cookie=cookie(token())))
+    await refused(sessions, request(Authorization=bearer(token(id=9)), Cookie=cookie(token())))
 
 
 async def test_an_empty_cookie_is_none(sessions: Sessions) -> None:

@@ -254,6 +254,18 @@ async def test_an_optional_tenant_claim_must_still_be_right() -> None:
     await refused(hs({**CLAIMS, "tenantId": "t2"}), one)
 
 
+async def test_a_token_says_whether_it_names_its_tenant_and_session() -> None:
+    one = tenant(tenant_claim_required=False, by_session=True)
+    nameless = {key: value for key, value in CLAIMS.items() if key != "tenantId"}
+    named = await verify(hs(CLAIMS | {"sessionId": 12}), one)
+    assert (named.names_tenant, named.session) == (True, 12)
+    strange: list[Any] = [None, "abc", True, 0, -1, 1.5, 2**63, {}]
+    for session in strange:
+        claims = await verify(hs(nameless | {"sessionId": session}), one)
+        assert (claims.names_tenant, claims.session) == (False, None)
+    await refused(hs(CLAIMS | {"sessionId": 12, "tenantId": "t2"}), one)
+
+
 async def test_the_empty_tenant_is_a_tenant() -> None:
     one = tenant("")
     assert (await verify(hs({**CLAIMS, "tenantId": ""}), one)).tenant == ""
@@ -414,6 +426,7 @@ def test_shared_keys_need_the_claim() -> None:
     Tenants([tenant("t1"), tenant("t2")])
     with pytest.raises(ValueError, match="same JWT key"):
         Tenants([tenant("t1"), tenant("t2", tenant_claim_required=False)])
+    Tenants([tenant("t1"), tenant("t2", tenant_claim_required=False, by_session=True)])
     apart = [
         tenant(name, tenant_claim_required=False, issuers=frozenset({name}))
         for name in ("t1", "t2")

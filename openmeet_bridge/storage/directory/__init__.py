@@ -26,6 +26,7 @@ from .portals import (
     portal,
     put_portal,
     rename_portal,
+    renew_portal,
     visible,
 )
 from .snapshot import snapshot
@@ -70,6 +71,7 @@ __all__ = [
     "release_alias",
     "rename_portal",
     "rename_user",
+    "renew_portal",
     "seen",
     "snapshot",
     "suspend",

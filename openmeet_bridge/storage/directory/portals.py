@@ -74,6 +74,17 @@ async def delete_portal(connection: Connection, ref: PortalRef) -> bool:
     return bool(done == "UPDATE 1")
 
 
+async def renew_portal(connection: Connection, ref: PortalRef) -> None:
+    """Note that the room which a portal has must be closed, and another be made."""
+    await connection.execute(
+        """
+        UPDATE directory_portal SET reborn = true, updated_at = now()
+        WHERE tenant = $1 AND kind = $2 AND slug = $3
+        """,
+        *ref,
+    )
+
+
 async def rename_portal(connection: Connection, ref: PortalRef, to: str, alias: str) -> None:
     """Give a portal another slug and alias, in every table. Its room stays, and its old alias."""
     # What stood under the new name is gone: its row was only kept to close its room.
