@@ -146,6 +146,9 @@ class RoomCreation:
 
     async def _bind(self, room_id: RoomId, ref: PortalRef) -> None:
         async with self._database.transaction() as connection:
+            # First the log, as whoever appends the room's first events does: else each waits for
+            # the other.
+            await event_log.lock(connection)
             heir = await directory.heir(connection, ref, self._naming.alias(ref))
             await rooms.bind(connection, room_id, heir)
             await event_log.adopt(connection, room_id, heir.tenant)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from ..core.cursor import Cursor
-from ..core.ids import Mxid, Position, TenantId
+from ..core.errors import Unavailable
+from ..core.ids import Mxid, Position, RoomId, TenantId
 from ..stream import frames
 from ..stream.frames import Frame
 from ..stream.hub import Hub
 from ..stream.subscriber import Phase, Subscriber
 from .log_view import Missed, Standing
+
+_LOOKS = 5
+_DELIVERY = 3.0
 
 
 class Log(Protocol):
@@ -63,6 +68,31 @@ class Streams:
             subscriber.write([self._hello(subscriber, start, begins=True)])
             await self._replay(subscriber, start.position, up_to)
         await self._hub.go_live(subscriber)
+
+    async def follow(self, subscriber: Subscriber, rooms: Collection[RoomId]) -> set[RoomId]:
+        """Let a live stream follow rooms again that it has given up; return those that it may.
+
+        A stream that is not live yet will follow all of its user's rooms by itself.
+
+        Raises:
+            Unavailable: The database is away, or what is in it does not come through.
+        """
+        for _ in range(_LOOKS):
+            moves = subscriber.moves
+            standing = await self._log.standing(subscriber.tenant, subscriber.mxid)
+            joined = standing.rooms.intersection(rooms)
+            await self._delivered(standing.position)
+            # Else a coming or going was delivered that may be newer than what was read.
+            if self._hub.follow(subscriber, joined, moves):
+                return set(joined)
+        raise Unavailable("You come and go too fast. Try again.")
+
+    async def _delivered(self, position: Position) -> None:
+        try:
+            async with asyncio.timeout(_DELIVERY):
+                await self._hub.reached(position)
+        except TimeoutError:
+            raise Unavailable("The rooms are not up to date at the moment. Try again.") from None
 
     def _hello(self, subscriber: Subscriber, cursor: Cursor, *, begins: bool) -> Frame:
         return frames.hello(subscriber.person, cursor, self._hub.heartbeat, begins=begins)

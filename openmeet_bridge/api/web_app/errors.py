@@ -18,7 +18,7 @@ from ...core.errors import (
 )
 from ..errors import error_response
 
-PREFIXES: Final = ("/api/chat", "/api/matrix")
+PREFIXES: Final = ("/api/chat", "/api/matrix", "/socket.io")
 """What begins so is the web app's."""
 
 _INVALID = "Unprocessable Entity Exception"
