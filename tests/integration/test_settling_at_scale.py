@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
@@ -37,7 +38,7 @@ async def _swept(times: int) -> None:
 
 
 async def test_a_town_settles_without_a_failed_job(tmp_path: Path, database_url: str) -> None:
-    town = Town(TENANT, portals=60, members=20, users=150)
+    town = Town(TENANT, portals=40, members=15, users=100)
     mood = Mood(delay=(0.001, 0.01), limited=0.01)
     before = _failed()
     async with simulated_world(tmp_path, database_url, mood) as world:
@@ -48,13 +49,25 @@ async def test_a_town_settles_without_a_failed_job(tmp_path: Path, database_url:
             members = world.room(town.ref(number)).members("join")
             wanted = {NAMING.ghost(TENANT, one.user) for one in town.members_of(number)}
             assert {event["state_key"] for event in members} == wanted | {NAMING.bot}
+    assert await _deadlocks(database_url) == 0
+
+
+async def _deadlocks(database_url: str) -> int:
+    connection = await asyncpg.connect(database_url)
+    try:
+        found = await connection.fetchval(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+        return int(found)
+    finally:
+        await connection.close()
 
 
 async def test_a_sweep_with_nothing_to_do_asks_the_homeserver_nothing(
     tmp_path: Path, database_url: str
 ) -> None:
-    town = Town(TENANT, portals=30, members=5, users=40)
-    async with simulated_world(tmp_path, database_url, sweep=1.0) as world:
+    town = Town(TENANT, portals=20, members=5, users=30)
+    async with simulated_world(tmp_path, database_url, sweep=0.3) as world:
         await world.settle(town.changes())
         # What was wanted while rooms came into their spaces has to end first.
         await eventually(lambda: _is_quiet(world), "nobody does anything any more")
@@ -75,7 +88,7 @@ async def _is_quiet(world: SimulatedWorld) -> bool:
 
 async def test_a_sweep_finds_what_nobody_told(tmp_path: Path, database_url: str) -> None:
     town = Town(TENANT, portals=2, members=2, users=4)
-    async with simulated_world(tmp_path, database_url, sweep=1.0) as world:
+    async with simulated_world(tmp_path, database_url, sweep=0.3) as world:
         await world.settle(town.changes())
         async with world.registrar.database.connection() as connection:
             await connection.execute(
@@ -124,7 +137,7 @@ async def test_a_room_of_which_the_directory_never_spoke_is_left_alone(
 ) -> None:
     """So it is with every room after the loss of the database, until OpenMeet has spoken."""
     town = Town(TENANT, portals=2, members=2, users=4)
-    async with simulated_world(tmp_path, database_url, sweep=1.0) as world:
+    async with simulated_world(tmp_path, database_url, sweep=0.3) as world:
         await world.settle(town.changes())
         await eventually(lambda: _is_quiet(world), "nobody does anything any more")
         rooms = [world.room(town.ref(number)) for number in range(town.portals)]
