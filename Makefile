@@ -14,7 +14,7 @@
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: demo test lint types layers bench screenshot format docs-reference requirements build clean
-.PHONY: env-demo env-dev chromium
+.PHONY: env-demo env-dev chromium proxies
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +24,7 @@ UV := $(UV_VENV)/bin/uv
 WEB_TOOLS := $(VENV)/web
 TSC := $(WEB_TOOLS)/node_modules/typescript/bin/tsc
 WEB_PACKAGES := $(WEB_TOOLS)/.installed
+PROXIES := $(VENV)/proxies
 DEMO_ARGS ?=
 TEST_ARGS ?=
 TEST_WORKERS ?= 2
@@ -32,11 +33,15 @@ UPGRADE ?=
 
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 
+# The tests start many programs; compiled anew each time, Synapse alone would take seconds. Some
+# machines forbid Python to keep what it has compiled: here it is kept beside the packages.
+KEEP_BYTECODE := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/pycache
+
 demo: env-demo
 	@$(BIN)/openmeet-bridge demo $(DEMO_ARGS)
 
-test: env-dev chromium $(WEB_PACKAGES)
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
+test: env-dev chromium proxies $(WEB_PACKAGES)
+	$(KEEP_BYTECODE) $(BIN)/pytest -n $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
 
 lint: env-dev
 	$(BIN)/ruff check .
@@ -132,6 +137,21 @@ chromium:
 		echo "No chromium: the tests of the page will fail. Install Debian's package chromium," >&2; \
 		echo "or name yours in OPENMEET_BRIDGE_CHROMIUM." >&2; \
 	fi
+
+# The tests of docker/'s examples run nginx and Caddy. Debian's packages are unpacked here and not
+# installed: an installed nginx would start, and take port 80. Needs no root where apt has its lists.
+proxies: env-dev
+	@test -d $(PROXIES) && exit; \
+	if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+		echo "getting nginx and caddy for the tests of the proxies"; \
+		test "$$(id -u)" != 0 || apt-get update -qq; \
+		rm -rf $(PROXIES).new; mkdir -p $(PROXIES).new/debs; cd $(PROXIES).new/debs; \
+		apt-get download -qq -o APT::Sandbox::User=root nginx caddy \
+			&& for one in *.deb; do dpkg-deb -x $$one ..; done \
+			&& rm -rf ../debs && mv ../../proxies.new ../../proxies && exit; \
+	fi; \
+	echo "No nginx and caddy: the tests of the proxies are skipped. Debian has both, or name yours" >&2; \
+	echo "in OPENMEET_BRIDGE_NGINX and OPENMEET_BRIDGE_CADDY." >&2
 
 clean:
 	rm -rf $(VENV) $(UV_VENV) build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache \

@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import structlog
 
 from openmeet_bridge.demo.synapse import HOST, SynapseProcess, free_port
 from openmeet_bridge.matrix.homeserver import Homeserver
@@ -20,9 +21,29 @@ from openmeet_bridge.matrix.registration import Registration, generate
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
 from .support.databases import Databases
+from .support.quick_synapse import Nursery, QuickSynapse
 from .support.scheduling import ByFile
 
 SERVER_NAME = "localhost"
+
+
+def pytest_configure() -> None:
+    """Shows with a failure what the bridge has said, as plainly as the program itself would.
+
+    The pretty traceback, with every local variable of every frame, takes seconds to draw.
+    """
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(utc=True, fmt="iso"),
+            plain,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+    )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -83,11 +104,19 @@ def registration_file(registration: Registration, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Of which Synapses are born in a moment."""
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="session")
 def session_synapse(
-    registration_file: Path, tmp_path_factory: pytest.TempPathFactory
+    nursery: Nursery, registration_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SynapseProcess]:
     """The session's Synapse; tests want :func:`synapse`."""
-    synapse = SynapseProcess(
+    synapse = QuickSynapse(
+        nursery,
         tmp_path_factory.mktemp("synapse"),
         port=free_port(),
         registrations=[registration_file],

@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 
@@ -34,6 +34,31 @@ HOST = "127.0.0.1"
 
 class SynapseError(RuntimeError):
     """Synapse cannot be used; the text says why and what to do."""
+
+
+class Child(Protocol):
+    """A child process, as far as it matters here; :class:`subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+    def poll(self) -> int | None:
+        """Its exit status, None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end; returns its exit status."""
+        ...
+
+    def send_signal(self, sig: int, /) -> None:
+        """Sends it a signal; harmless when it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """Sends it SIGKILL."""
+        ...
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -74,7 +99,7 @@ class SynapseProcess:
         self._server_name = server_name
         self._relaxed = relaxed
         self._presence = presence
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Child | None = None
 
     @property
     def base_url(self) -> str:
@@ -117,7 +142,7 @@ class SynapseProcess:
             relaxed=self._relaxed,
             presence=self._presence,
         )
-        self._process = _spawn(self._home)
+        self._process = self._spawn(self._home)
         (self._home / "synapse.pid").write_text(f"{self._process.pid}\n")
         self._wait_until_ready(self._process)
 
@@ -202,7 +227,21 @@ class SynapseProcess:
     ) -> None:
         self.stop()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _spawn(self, home: Path) -> Child:
+        """Starts the process; the tests have a quicker way."""
+        command = [sys.executable, "-m", "synapse.app.homeserver", "-c"]
+        with (home / "synapse.out").open("wb") as out:
+            return subprocess.Popen(
+                [*command, str(home / "homeserver.yaml")],
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                # A session of its own: Ctrl-C reaches the demo, which stops things in order.
+                start_new_session=True,
+            )
+
+    def _running(self) -> Child:
         if self._process is None:
             raise SynapseError("Synapse is not running")
         return self._process
@@ -213,7 +252,7 @@ class SynapseProcess:
         self._process = None
         (self._home / "synapse.pid").unlink(missing_ok=True)
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_ready(self, process: Child) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if process.poll() is not None:
@@ -267,19 +306,6 @@ def _check_free(port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise SynapseError(f"port {port} of {HOST} is in use; choose another") from error
-
-
-def _spawn(home: Path) -> subprocess.Popen[bytes]:
-    with (home / "synapse.out").open("wb") as out:
-        return subprocess.Popen(
-            [sys.executable, "-m", "synapse.app.homeserver", "-c", str(home / "homeserver.yaml")],
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            # A session of its own: Ctrl-C reaches the demo, which stops things in order.
-            start_new_session=True,
-        )
 
 
 def _end_orphan(home: Path) -> None:

@@ -40,6 +40,20 @@ def at_end(page: Page) -> bool:
     return bool(page.locator(".timeline__scroller").evaluate(script))
 
 
+def scroll_back_to(page: Page, words: str) -> None:
+    """Goes up in the history, a page at a time, to the message that begins with these words."""
+    page.wait_for_function(
+        """words => {
+            const scroller = document.querySelector('.timeline__scroller');
+            scroller.scrollTop = scroller.scrollTop ? 0 : 1;
+            return [...document.querySelectorAll('.message__text')]
+                .some((one) => one.textContent.startsWith(words));
+        }""",
+        arg=words,
+        polling=50,
+    )
+
+
 def see(page: Page, words: str) -> None:
     """Waits for a message; it may not be there twice."""
     expect(page.locator(".message__text").get_by_text(words, exact=True)).to_have_count(1)

@@ -63,6 +63,7 @@ def test_what_one_does_with_a_message(stage: FakeStage) -> None:
     ann, ben = stage.window("ann", "ann-ben"), stage.window("ben", "ann-ben")
     say(ben, "Shall we ride?")
     row = message(ann, "Shall we ride?")
+    expect(row).to_be_visible()
     composer(ann).press("Shift+Tab")
     ann.keyboard.press("End")
     expect(row).to_be_focused()

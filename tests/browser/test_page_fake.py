@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import TimeoutError as PatienceError
 
-from tests.browser.chat_page import at_end, composer, room_link, say, texts
+from tests.browser.chat_page import at_end, composer, room_link, say, scroll_back_to, texts
 from tests.browser.fake_stage import FakeStage, fake_stage
 from tests.browser.windows import PHONE
 
@@ -132,9 +132,7 @@ def test_older_messages_come_without_a_jump(stage: FakeStage) -> None:
 def test_all_of_a_long_history_can_be_read(stage: FakeStage) -> None:
     """Page by page to the very first message, each of them once."""
     page = stage.window("ann", "repair")
-    for _ in range(12):
-        page.locator(".timeline__scroller").evaluate("e => { e.scrollTop = 0 }")
-        page.wait_for_timeout(150)
+    scroll_back_to(page, "Message 0:")
     numbers = [text.split(":")[0] for text in texts(page)]
     assert numbers == [f"Message {number}" for number in range(160)]
     expect(page.get_by_role("button", name="Load older")).to_be_hidden()
@@ -200,6 +198,7 @@ def test_a_refused_message_keeps_its_reason_and_words(stage: FakeStage) -> None:
     page.get_by_role("button", name="Discard").last.click()
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_text("Not sent.")).to_have_count(0)
+    expect(page.locator(".message--mine").last.get_by_title("Sent")).to_be_visible()
     assert texts(page)[-1] == "first"
     assert stage.control("bodies", room_id="!ann-ben")[-1] == "first"
 

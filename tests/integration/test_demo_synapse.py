@@ -12,6 +12,8 @@ import pytest
 
 from openmeet_bridge.demo.synapse import SynapseError, SynapseProcess, free_port
 
+from ..support.quick_synapse import Nursery, QuickSynapse
+
 pytestmark = pytest.mark.synapse
 
 OWNER = """
@@ -31,7 +33,7 @@ def _runs(pid: int) -> bool:
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def test_a_killed_demo_is_taken_over(tmp_path: Path) -> None:
+def test_a_killed_demo_is_taken_over(nursery: Nursery, tmp_path: Path) -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(tmp_path), str(free_port())],
         stdout=subprocess.PIPE,
@@ -43,7 +45,7 @@ def test_a_killed_demo_is_taken_over(tmp_path: Path) -> None:
     owner.wait()
     owner.stdout.close()
     assert _runs(orphan)
-    with SynapseProcess(tmp_path, port=free_port()) as synapse:
+    with QuickSynapse(nursery, tmp_path, port=free_port()) as synapse:
         assert not _runs(orphan)
         assert synapse.login("ada", "a password").user_id == "@ada:localhost"
 

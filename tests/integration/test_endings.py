@@ -15,6 +15,7 @@ from openmeet_bridge.core.changes import Change, DeleteMember, PutMember, PutPor
 from openmeet_bridge.core.directory import Member, Portal, User
 from openmeet_bridge.core.ids import Mxid, PortalKind, PortalRef, RoomId, UserSlug
 from openmeet_bridge.core.rules import Rules
+from openmeet_bridge.storage import announcements
 from openmeet_bridge.storage.announcements import Announcements
 from openmeet_bridge.storage.database import Database
 
@@ -117,8 +118,10 @@ async def test_who_ends_something_does_it_once(processes: tuple[Process, Process
 
 
 async def test_who_was_deaf_looks_at_the_tables(
-    processes: tuple[Process, Process], database: Database
+    processes: tuple[Process, Process], database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(announcements, "_CHECK", 0.2)
+    monkeypatch.setattr(announcements, "_PAUSE", 0.1)
     command, bridge = processes
     async with bridge.listening():
         async with database.connection() as connection:

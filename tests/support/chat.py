@@ -150,10 +150,18 @@ def is_sent(exchange: Exchange) -> bool:
 
 
 @asynccontextmanager
-async def chat_at(folder: Path, database_url: str) -> AsyncIterator[Chat]:
-    """Runs a bridge with a room and its people for the length of the block."""
+async def chat_at(
+    folder: Path, database_url: str, *, send_wait: float = 0.2
+) -> AsyncIterator[Chat]:
+    """Runs a bridge with a room and its people for the length of the block.
+
+    Args:
+        folder: For its files.
+        database_url: A migrated database.
+        send_wait: Seconds for which who sends waits for the homeserver.
+    """
     async with (
-        simulated_world(folder, database_url, limits={"send_wait": 0.2}) as simulated,
+        simulated_world(folder, database_url, limits={"send_wait": send_wait}) as simulated,
         connected(simulated.settings, simulated.homeserver.url) as world,
     ):
         ann, ben, mia, eve = [await world.here.user(name) for name in ("Ann", "Ben", "Mia", "Eve")]

@@ -24,7 +24,7 @@ VISIBILITIES = ("public", "authenticated", "private", None)
 _NAMES = ("Ann", "Ben", "Cleo", "Dilip", "Émile", "Fatou", "Gül", "Hank")
 _CODES = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 Step = Callable[[Site, random.Random], Awaitable[str | None]]
-MOST = {"users": 40, "groups": 10, "events": 16}
+MOST = {"users": 30, "groups": 8, "events": 12}
 """A site grows no further: a long life is one of much change, not one of many rooms."""
 
 

@@ -113,12 +113,13 @@ async def sse(
     *,
     headers: Mapping[str, str] = {},
     params: Mapping[str, str] = {},
+    path: str = "/api/v1/stream",
 ) -> AsyncIterator[Stream]:
-    """Opens ``/api/v1/stream`` and reads it for the length of the block."""
+    """Opens a stream of server-sent events and reads it for the length of the block."""
     timeout = aiohttp.ClientTimeout(total=None)
     stream = Stream()
     async with session.get(
-        f"{url}/api/v1/stream", headers=headers, params=params, timeout=timeout
+        f"{url}{path}", headers=headers, params=params, timeout=timeout
     ) as answer:
         stream.status = answer.status
         async with _reading(stream, _read_sse(answer, stream)):
@@ -178,7 +179,8 @@ async def _read_sse(answer: aiohttp.ClientResponse, stream: Stream) -> None:
             elif name == "data":
                 lines.append(value)
             else:
-                assert name == "retry", f"not a field of an event stream: {line!r}"
+                known = name == "retry" or line.startswith(":")
+                assert known, f"not a field of an event stream: {line!r}"
 
 
 class _Message(msgspec.Struct, forbid_unknown_fields=True):

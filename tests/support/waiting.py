@@ -13,7 +13,7 @@ POLL = 0.05
 
 
 async def eventually(
-    look: Callable[[], Awaitable[T]], what: str, *, seconds: float = PATIENCE
+    look: Callable[[], Awaitable[T]], what: str, *, seconds: float = PATIENCE, poll: float = POLL
 ) -> T:
     """Looks until there is something true to see; returns it.
 
@@ -21,6 +21,7 @@ async def eventually(
         look: Returns what is seen now. An assertion that fails in it counts as "not yet".
         what: What is waited for, for the error.
         seconds: How long.
+        poll: Seconds between looks; more where a look costs much.
 
     Raises:
         AssertionError: It did not come in time; says what was seen last.
@@ -36,5 +37,5 @@ async def eventually(
             if found:
                 return found
             seen = found
-        await asyncio.sleep(POLL)
+        await asyncio.sleep(poll)
     raise AssertionError(f"not within {seconds:.0f} s: {what}; last seen: {seen}")

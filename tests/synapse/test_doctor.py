@@ -16,11 +16,14 @@ from openmeet_bridge import doctor
 from openmeet_bridge.config import Config
 from openmeet_bridge.core.ids import RoomId
 from openmeet_bridge.demo.synapse import HOST, SynapseProcess, free_port
+from openmeet_bridge.doctor import way_back
 from openmeet_bridge.doctor.examination import examine
 from openmeet_bridge.doctor.finding import Finding, Outcome
 from openmeet_bridge.doctor.own_listener import OwnListener
 from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.matrix.registration import Registration, generate
+
+from ..support.quick_synapse import Nursery, QuickSynapse
 
 pytestmark = pytest.mark.synapse
 
@@ -66,19 +69,21 @@ def own_registration() -> Registration:
 
 @pytest.fixture(scope="module")
 def own_synapse(
-    own_registration: Registration, tmp_path_factory: pytest.TempPathFactory
+    nursery: Nursery,
+    own_registration: Registration,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[SynapseProcess]:
     """A Synapse that no other test has left events in."""
     home = tmp_path_factory.mktemp("doctor")
-    with _synapse(home, own_registration.dump()) as synapse:
+    with _synapse(nursery, home, own_registration.dump()) as synapse:
         yield synapse
 
 
-def _synapse(home: Path, registration: str) -> SynapseProcess:
+def _synapse(nursery: Nursery, home: Path, registration: str) -> SynapseProcess:
     file = home / "registration.yaml"
     file.write_text(registration)
-    return SynapseProcess(
-        home, port=free_port(), registrations=[file], server_name=SERVER_NAME, relaxed=True
+    return QuickSynapse(
+        nursery, home, port=free_port(), registrations=[file], server_name=SERVER_NAME, relaxed=True
     )
 
 
@@ -216,8 +221,12 @@ async def test_synapse_is_down(registration: Registration, configure: Configure)
 
 
 async def test_a_registration_that_synapse_has_in_another_form(
-    tmp_path_factory: pytest.TempPathFactory, configure: Configure
+    nursery: Nursery,
+    tmp_path_factory: pytest.TempPathFactory,
+    configure: Configure,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(way_back, "_TYPING_SECONDS", 0.5)  # it never comes
     ours = generate(SERVER_NAME, f"http://{HOST}:{free_port()}")
     theirs = (
         ours.dump()
@@ -226,7 +235,7 @@ async def test_a_registration_that_synapse_has_in_another_form(
         .replace("push_ephemeral: true", "push_ephemeral: false")
         .replace(ours.sender_localpart, "somebody")
     )
-    with _synapse(tmp_path_factory.mktemp("loose"), theirs) as synapse:
+    with _synapse(nursery, tmp_path_factory.mktemp("loose"), theirs) as synapse:
         findings = await examined(configure(synapse.base_url, ours))
     assert outcomes(findings, Outcome.FAIL) == {"sender", "namespace", "typing"}
     assert len(findings["namespace"].details) == 2

@@ -210,8 +210,8 @@ async def test_matrix_follows_openmeet_through_everything(
 ) -> None:
     site, dsn = openmeet
     settings.changes = {
-        "openmeet": {"database": dsn, "interval": 1, "full_interval": 2, "max_removals": 1},
-        "rooms": {"sweep": 5},
+        "openmeet": {"database": dsn, "interval": 1, "full_interval": 5, "max_removals": 1},
+        "rooms": {"sweep": 10},
         "rules": {"archive_after": None, "archive_cancelled_after": None},
     }
     bridge = BridgeProcess(settings)
@@ -223,6 +223,7 @@ async def test_matrix_follows_openmeet_through_everything(
                 await chaos.burst()
                 if number % KILL_EVERY == KILL_EVERY - 1:
                     await chaos.accident()
-            await eventually(chaos.is_equal, "Matrix equals OpenMeet", seconds=PATIENCE)
+            what = "Matrix equals OpenMeet"
+            await eventually(chaos.is_equal, what, seconds=PATIENCE, poll=0.5)
     finally:
         assert await asyncio.to_thread(bridge.stop) == 0

@@ -22,7 +22,7 @@ from ..support.world import World, connected
 pytestmark = [pytest.mark.synapse, pytest.mark.timeout(300)]
 
 SEED = 20_240_817
-ROUNDS = 12
+ROUNDS = 8
 SHORT_WAIT = {"limits": {"send_wait": 0.5}}
 
 

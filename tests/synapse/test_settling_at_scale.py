@@ -47,7 +47,7 @@ def _failed() -> float:
 async def test_a_town_settles_without_a_failed_job(
     settings: Settings, homeserver: Homeserver
 ) -> None:
-    town = Town(TENANT, portals=12, members=8, users=24, tail=f"-{secrets.token_hex(3)}")
+    town = Town(TENANT, portals=8, members=6, users=16, tail=f"-{secrets.token_hex(3)}")
     settings.changes = {"rooms": {"jobs_at_once": 4}}
     before = _failed()
     async with (

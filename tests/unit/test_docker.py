@@ -5,9 +5,9 @@ from __future__ import annotations
 import http.client
 import re
 import shlex
+import signal
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from ruamel.yaml import YAML
 
 from openmeet_bridge import cli
 from openmeet_bridge import config as configuration
-from openmeet_bridge.demo.synapse import free_port
+from openmeet_bridge.demo.synapse import Child, free_port
 from openmeet_bridge.matrix.registration import generate
+
+from ..support.quick_synapse import Nursery
 
 TOP = Path(__file__).parent.parent.parent
 DOCKER = TOP / "docker"
@@ -264,7 +266,7 @@ def test_secrets_are_made_once_and_are_kept_private(secrets: Path) -> None:
 
 
 @pytest.mark.synapse
-def test_synapse_takes_its_configuration(secrets: Path, tmp_path: Path) -> None:
+def test_synapse_takes_its_configuration(nursery: Nursery, secrets: Path, tmp_path: Path) -> None:
     port = free_port()
     registration = generate("localhost", "http://bridge:9898")
     (tmp_path / "registration.yaml").write_text(registration.dump())
@@ -276,14 +278,13 @@ def test_synapse_takes_its_configuration(secrets: Path, tmp_path: Path) -> None:
     sqlite = {"database": {"name": "sqlite3", "args": {"database": str(tmp_path / "hs.db")}}}
     (tmp_path / "sqlite.yaml").write_bytes(msgspec.json.encode(sqlite))
     files = [tmp_path / "homeserver.yaml", secrets / "synapse.yaml", tmp_path / "sqlite.yaml"]
-    synapse = [sys.executable, "-m", "synapse.app.homeserver"]
-    synapse += [word for file in files for word in ("-c", str(file))]
+    arguments = [word for file in files for word in ("-c", str(file))]
 
-    made = subprocess.run([*synapse, "--generate-keys"], capture_output=True, check=False)
-    assert made.returncode == 0, made.stderr.decode()
+    made = nursery.start(tmp_path, *arguments, "--generate-keys").wait(40)
+    assert made == 0, (tmp_path / "synapse.out").read_text()
     assert (tmp_path / "signing.key").exists()
 
-    process = subprocess.Popen(synapse, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = nursery.start(tmp_path, *arguments)
     try:
         _wait_until_healthy(process, port)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -292,11 +293,11 @@ def test_synapse_takes_its_configuration(secrets: Path, tmp_path: Path) -> None:
         assert connection.getresponse().status == 200
         connection.close()
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         process.wait(20)
 
 
-def _wait_until_healthy(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_healthy(process: Child, port: int) -> None:
     deadline = time.monotonic() + 40
     while time.monotonic() < deadline and process.poll() is None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
