@@ -40,13 +40,21 @@ from openmeet_bridge.core.errors import BridgeError
 __all__ = ["Auth", "Authenticator", "Call", "Endpoint", "Endpoints", "Reply", "register"]
 
 Auth = Literal[
-    "user", "service", "stream", "signature", "web_app", "web_app_guest", "web_app_admin", "none"
+    "user",
+    "service",
+    "stream",
+    "signature",
+    "web_app",
+    "web_app_guest",
+    "web_app_admin",
+    "web_app_stream",
+    "none",
 ]
 """Who may call.
 
 A user with a JWT (or cookie), a backend with a service key, a user with the same or a ticket, a
 backend that has signed the body, a user of OpenMeet's own web app (or somebody who has not logged
-in to it, or an administrator), or anybody.
+in to it, or an administrator, or a user with a cookie or a ticket too), or anybody.
 """
 
 Authenticator = Callable[[web.Request], Awaitable[Any]]

@@ -60,8 +60,7 @@ class Bridge:
             head = await event_log.head(connection)
         services = Services(self._config, self._registration, database, http, head)
         ending.push_async_callback(services.picture_store.close)
-        if services.openmeet_database is not None:
-            ending.push_async_callback(services.openmeet_database.close)
+        ending.push_async_callback(services.openmeet.close)
         for tenant in self._config.tenants:
             await services.directory.name_ghosts(tenant.id)
         supervisor = Supervisor()

@@ -35,12 +35,14 @@ from ..api.sessions import Sessions
 from ..api.signed_events import SignedEvents
 from ..api.transactions import Transactions
 from ..api.web_app import errors as web_app_errors
+from ..bridge.openmeet_sessions import SessionVerifier
 from ..config import Config
 from ..core.errors import ConfigError
 from ..matrix.registration import Registration
 from ..openmeet.tenants import Tenants
-from ..openmeet.tokens import JoseVerifier
+from ..openmeet.tokens import JoseVerifier, TokenVerifier
 from .services import Services
+from .streams import open_streams
 from .tenants import tenants_of
 from .web_app import add_web_app
 
@@ -111,7 +113,6 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
 def _surfaces(
     config: Config, services: Services, sessions: Sessions, tenants: Tenants
 ) -> Iterator[tuple[Endpoints, object]]:
-    limits = config.limits
     yield (
         client.ENDPOINTS,
         client.Client(
@@ -129,12 +130,7 @@ def _surfaces(
     yield preferences.ENDPOINTS, preferences.PreferencesApi(services.preferring)
     yield (
         streams.ENDPOINTS,
-        streams.StreamsApi(
-            services.streams,
-            services.hub,
-            max_streams=limits.streams,
-            max_per_user=limits.streams_per_user,
-        ),
+        streams.StreamsApi(open_streams(config, services)),
     )
     yield integration.ENDPOINTS, integration.Integration(services.directory)
     yield (
@@ -159,9 +155,14 @@ def _surfaces(
 def _sessions(
     config: Config, services: Services, tenants: Tenants, http: aiohttp.ClientSession
 ) -> Sessions:
+    verifier: TokenVerifier
     try:
         verifier = JoseVerifier(tenants, http)
     except ValueError as error:
         raise ConfigError("configuration", None, "tenants", str(error)) from error
+    if services.openmeet.accounts is not None:
+        verifier = SessionVerifier(verifier, services.openmeet.accounts)
     origins = frozenset(config.web.allowed_origins)
-    return Sessions(services.identity, tenants, verifier, services.naming, origins)
+    return Sessions(
+        services.identity, tenants, verifier, services.naming, services.arrivals, origins
+    )

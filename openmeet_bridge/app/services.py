@@ -24,6 +24,7 @@ from ..bridge.inquiries import Inquiries
 from ..bridge.ledger import SPACE, USER
 from ..bridge.log_view import LogView
 from ..bridge.merging import Merging
+from ..bridge.own_rooms import OwnRooms
 from ..bridge.pictures import Pictures
 from ..bridge.portals import Portals
 from ..bridge.preferences import Preferring
@@ -33,6 +34,7 @@ from ..bridge.reconciler import Reconciler, Work
 from ..bridge.repair import Repair
 from ..bridge.room_jobs import RoomJobs
 from ..bridge.room_lists import RoomLists
+from ..bridge.room_names import RoomNames
 from ..bridge.roster import Roster
 from ..bridge.sending import Limits, Sending
 from ..bridge.snapshots import Snapshots
@@ -63,9 +65,11 @@ from ..stream.bus import LocalBus
 from ..stream.feed import Feed
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
-from .openmeet import comparison_of, openmeet_database_of
+from .accounts import account_parts
+from .openmeet import comparison_of, openmeet_sources_of
 from .presence import presence_parts
 from .tenants import rules_of
+from .web_chats import WebChats
 from .webhooks import webhook_loops
 
 _DELIVERY_PATIENCE = 30.0
@@ -156,7 +160,8 @@ class Services:
             self.reconciler.wake,
             user_gone=self._user_gone,
         )
-        self.openmeet_database = openmeet_database_of(config)
+        self.openmeet = openmeet_sources_of(config)
+        self.openmeet_database = self.openmeet.database
         self.comparison = (
             comparison_of(
                 config, database, self.directory, self.openmeet_database, self.reconciler.wake
@@ -173,6 +178,19 @@ class Services:
             self.reconciler.wake,
             config.web_app.arrival_wait,
         )
+        self._accounts = account_parts(
+            config,
+            database,
+            http,
+            homeserver,
+            self.naming.bot,
+            self.directory,
+            self.arrivals,
+            self.openmeet,
+        )
+        self.accounts, self.office = self._accounts.accounts, self._accounts.office
+        self.room_names = RoomNames(database)
+        self.own_rooms = OwnRooms(database)
         self.progress = Progress(database)
         self.snapshots = Snapshots(database, self.directory, config.openmeet.max_removals)
         self.sending = Sending(database, _sending_limits(config), self._wake_delivery)
@@ -242,6 +260,16 @@ class Services:
         history = History(database, homeserver, self.naming.bot)
         self.timeline = Timeline(database, history, page_limit=limits.timeline_page)
         self.entries = Entries(database, self.timeline)
+        self.web_chats = WebChats(
+            database,
+            arrivals=self.arrivals,
+            roster=self.roster,
+            directory=self.directory,
+            comparison=self.comparison,
+            timeline=self.timeline,
+            sending=self.sending,
+            receipts=self.receipts,
+        )
         self.identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
         log_view = LogView(database)
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
@@ -269,6 +297,7 @@ class Services:
             "vitals": self._vitals.run,
             "housekeeping": self._housekeeping.run,
             **self._webhooks,
+            **self._accounts.loops,
             **({"comparison": self.comparison.run} if self.comparison else {}),
         }
 

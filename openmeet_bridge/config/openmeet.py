@@ -104,4 +104,4 @@ class WebAppSection(Section, frozen=True, kw_only=True):
             "How long a request of somebody new waits until their room lets them in, or their "
             "Matrix user is made."
         ),
-    ] = 5.0
+    ] = 10.0

@@ -10,7 +10,7 @@ import msgspec
 from ..core.actions import Action
 from ..core.cursor import Cursor
 from ..core.entry import Entry, LogEntry, Person, Receipt
-from ..core.ids import EventId, Position, RoomId
+from ..core.ids import EventId, Mxid, Position, RoomId
 from ..core.presence import State
 from .reasons import CloseReason
 
@@ -23,9 +23,10 @@ class Frame:
     Attributes:
         source: What ``data`` is the JSON of, for wires that say it in other words.
         other: The bytes of such a wire, by the wire, once they are made.
+        reader: Whose alone the frame is, where it says of its reader what happened to them.
     """
 
-    __slots__ = ("_sse", "_ws", "cursor", "data", "other", "source", "type")
+    __slots__ = ("_sse", "_ws", "cursor", "data", "other", "reader", "source", "type")
 
     def __init__(
         self,
@@ -33,11 +34,13 @@ class Frame:
         data: bytes,
         cursor: Cursor | None = None,
         source: msgspec.Struct | None = None,
+        reader: Mxid | None = None,
     ) -> None:
         self.type = frame_type
         self.data = data
         self.cursor = cursor
         self.source = source
+        self.reader = reader
         self.other: dict[object, bytes] = {}
         self._sse: bytes | None = None
         self._ws: bytes | None = None
@@ -291,13 +294,13 @@ def own_frame(logged: LogEntry, cursor: Cursor) -> Frame | None:
         # The join itself follows as an entry of the room and carries the cursor.
         return _frame("room.added", RoomAdded(room_id, effect.room_kind, effect.room_name))
     reason = "left" if effect.by_self else "banned" if effect.membership == "ban" else "removed"
-    return room_removed(room_id, reason, cursor)
+    return room_removed(effect.user.mxid, room_id, reason, cursor)
 
 
-def room_removed(room_id: RoomId, reason: str, cursor: Cursor | None = None) -> Frame:
+def room_removed(reader: Mxid, room_id: RoomId, reason: str, cursor: Cursor | None = None) -> Frame:
     """Return that a room is no longer the reader's: ``left``, ``removed`` or ``banned``."""
     removal = RoomRemoved(room_id, reason)
-    return Frame("room.removed", _encoder.encode(removal), cursor, removal)
+    return Frame("room.removed", _encoder.encode(removal), cursor, removal, reader)
 
 
 def cursor_at(epoch: str, position: int) -> Cursor:

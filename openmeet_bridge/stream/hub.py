@@ -140,6 +140,34 @@ class Hub:
         subscriber.write([*(frame for _, frame in parked), *greeting])
         subscriber.phase = Phase.LIVE
 
+    def follow(self, subscriber: Subscriber, rooms: Iterable[RoomId], moves: int) -> bool:
+        """Let a live stream follow rooms again that it has given up.
+
+        Args:
+            subscriber: The stream.
+            rooms: Rooms in which its user is, as they were read from the log; what was read is
+                delivered.
+            moves: How many comings and goings the stream had seen before they were read.
+
+        Returns:
+            Whether that is still so. Where the user has come or gone meanwhile, nothing is done.
+        """
+        if subscriber.moves != moves:
+            return False
+        if subscriber.phase is Phase.LIVE:
+            new = [one for one in rooms if one not in subscriber.rooms]
+            for room_id in new:
+                subscriber.rooms.add(room_id)
+                self._rooms.setdefault(room_id, set()).add(subscriber)
+            if new:
+                subscriber.write(self.greeting(new))
+        return True
+
+    def unfollow(self, subscriber: Subscriber, room_id: RoomId) -> None:
+        """Let a live stream give up a room, until it follows it again or its user comes anew."""
+        if subscriber.phase is Phase.LIVE:
+            self._unfollow(subscriber, room_id)
+
     def leave(self, subscriber: Subscriber) -> None:
         """Take a stream out of the table. Harmless when it is out already."""
         if subscriber.phase is Phase.CLOSED:
@@ -182,12 +210,13 @@ class Hub:
         """Let a user's streams follow a room no longer, before the log shows the user out."""
         outgoing: Outgoing = defaultdict(list)
         for subscriber in self._users.get(mxid, ()):
+            subscriber.moves += 1
             if subscriber.phase is Phase.ENTERING:
                 # Whatever is read of the rooms now may be older than this.
                 subscriber.effects.append((_AFTER_ALL, room_id, False))
             elif room_id in subscriber.rooms:
                 self._unfollow(subscriber, room_id)
-                self._offer(subscriber, None, room_removed(room_id, "removed"), outgoing)
+                self._offer(subscriber, None, room_removed(mxid, room_id, "removed"), outgoing)
         self._flush(outgoing)
 
     def close_all(self, reason: CloseReason) -> None:
@@ -293,6 +322,7 @@ class Hub:
         for subscriber in self._users.get(effect.user.mxid, ()):
             if subscriber.tenant != logged.tenant:
                 continue
+            subscriber.moves += 1
             if subscriber.phase is Phase.ENTERING:
                 subscriber.effects.append((logged.position, room_id, effect.joined))
             elif logged.position > subscriber.floor:

@@ -43,12 +43,14 @@ class Subscriber:
         floor: Position up to which entries reach it by replay, and never live.
         parked: Frames that came during replay, ``(position or None, frame)``.
         effects: Own comings and goings seen while entering, ``(position, room, joined)``.
+        moves: How many own comings and goings have been seen.
     """
 
     __slots__ = (
         "closed",
         "effects",
         "floor",
+        "moves",
         "mxid",
         "number",
         "parked",
@@ -73,6 +75,7 @@ class Subscriber:
         self.floor = Position(0)
         self.parked: list[tuple[Position | None, Frame]] = []
         self.effects: list[tuple[Position, RoomId, bool]] = []
+        self.moves = 0
         self.closed = asyncio.Event()
         self.reason: CloseReason | None = None
         self.number = 0

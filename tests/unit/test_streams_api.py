@@ -14,9 +14,10 @@ import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
-from openmeet_bridge.api import middleware
+from openmeet_bridge.api import middleware, open_streams
 from openmeet_bridge.api import streams as streams_api
 from openmeet_bridge.api.endpoint import register
+from openmeet_bridge.api.open_streams import OpenStreams
 from openmeet_bridge.api.sessions import Session
 from openmeet_bridge.bridge.log_view import Standing
 from openmeet_bridge.bridge.streams import Streams
@@ -71,7 +72,7 @@ class House:
         self.connections: Callable[[], list[Any]] = list
         opening = Streams(self, self.hub, replay_entries=REPLAY, chunk=3)
         self.api = streams_api.StreamsApi(
-            opening, self.hub, max_streams=4, max_per_user=2, now=lambda: NOW
+            OpenStreams(opening, self.hub, max_streams=4, max_per_user=2, now=lambda: NOW)
         )
 
     async def standing(self, tenant: TenantId, who: Mxid) -> Standing:
@@ -360,11 +361,11 @@ async def test_who_goes_while_the_stream_opens_leaves_nothing_behind(house: Hous
 async def test_who_does_not_read_is_cut_and_nobody_else(
     house: House, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(streams_api, "_LINGER", 0.05)
+    monkeypatch.setattr(open_streams, "LINGER", 0.05)
     reader, writer = await deaf(house, path)
     async with house.ben(streams.sse) as other:
         await other.wait("hello")
-        loud = frames.typing(ROOM, [Person(mxid("ben"), "B" * 32_768, None, None)])
+        loud = frames.typing(ROOM, [Person(mxid("ben"), "Ben", "B" * 32_768, None)])
         for _ in range(200):
             house.hub.to_room(ROOM, loud)
             await other.until(lambda one: len(one.of("typing")) > 0, "typing")
@@ -386,10 +387,10 @@ async def test_a_stream_that_is_not_read_ends_all_the_same(
     house: House, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """Its last bytes cannot be written: the connection must not wait for that for ever."""
-    monkeypatch.setattr(streams_api, "_LINGER", 0.05)
+    monkeypatch.setattr(open_streams, "LINGER", 0.05)
     _, writer = await deaf(house, path)
     house.hub._buffer_bytes = 1 << 24  # so that it is not for its slowness that it ends
-    loud = frames.typing(ROOM, [Person(mxid("ben"), "B" * 32_768, None, None)])
+    loud = frames.typing(ROOM, [Person(mxid("ben"), "Ben", "B" * 32_768, None)])
     for _ in range(100):
         house.hub.to_room(ROOM, loud)
     house.hub.close_user(mxid("ann"), CloseReason.REMOVED)
@@ -483,8 +484,8 @@ async def test_a_socket_takes_no_large_messages(house: House) -> None:
 async def test_frames_of_every_length_are_read(house: House, size: int) -> None:
     async with house.http.ws_connect(f"{house.url}/api/v1/ws", headers={"X-User": "ann"}) as ws:
         assert (await ws.receive_json())["type"] == "hello"
-        name = "ä" * (size // 2) + "\n\u2028" + "x" * (size % 2)
-        person = Person(mxid("ben"), name, None, None)
+        picture = "ä" * (size // 2) + "\n\u2028" + "x" * (size % 2)
+        person = Person(mxid("ben"), "Ben", picture, None)
         house.hub.to_user(mxid("ann"), frames.typing(ROOM, [person]))
         frame = await ws.receive_json()
-    assert frame["data"]["users"][0]["name"] == name
+    assert frame["data"]["users"][0]["avatar_url"] == picture

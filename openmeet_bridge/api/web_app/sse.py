@@ -1,0 +1,83 @@
+"""Server-sent events for OpenMeet's web app, named as Matrix names what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from aiohttp import web
+
+from ...core.errors import LimitExceeded
+from ...stream.frames import HEARTBEAT, Bye, Frame
+from ...stream.web_app_frames import translated
+from ..endpoint import Call, Endpoints
+from ..open_streams import OpenStreams
+from ..sessions import Session
+from ..streams import StreamQuery
+
+ENDPOINTS = Endpoints(tag="Web app", auth="web_app_stream")
+
+_COMMENT = b":\n\n"
+_STAY_AWAY_MS = 3_600_000
+
+
+class WebAppSseWire:
+    """Matrix events as server-sent events: a write is one chunk of the chunked body."""
+
+    name = "web_app_sse"
+
+    def join(self, frames: Sequence[Frame]) -> bytes:
+        """Return the frames as one chunk, or nothing where the web app is told nothing."""
+        body = b"".join([self._written(frame) for frame in frames])
+        # An empty chunk would be the end of the body (RFC 9112, section 7.1).
+        return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+
+    def _written(self, frame: Frame) -> bytes:
+        written = frame.other.get(self)
+        if written is None:
+            written = frame.other[self] = b"".join(_blocks(frame))
+        return written
+
+
+WEB_APP_SSE = WebAppSseWire()
+
+
+class EventStream:
+    """The handler of the web app's event stream.
+
+    Args:
+        streams: Opens streams.
+    """
+
+    def __init__(self, streams: OpenStreams) -> None:
+        self._streams = streams
+
+    @ENDPOINTS.get(
+        "/api/matrix/events",
+        produces="text/event-stream",
+        headers={"Last-Event-ID": "The cursor to go on from; browsers send it by themselves."},
+        errors=(LimitExceeded,),
+    )
+    async def events(self, call: Call[Session, None, StreamQuery, None]) -> web.StreamResponse:
+        """Everything that happens in my rooms, as server-sent events named by their Matrix type.
+
+        Each event's data is one JSON object, its id the cursor to resume from.
+        """
+        cursor = call.query.cursor
+        return await self._streams.server_sent(call.request, call.caller, cursor, WEB_APP_SSE)
+
+
+def _blocks(frame: Frame) -> Iterator[bytes]:
+    if frame is HEARTBEAT:
+        yield _COMMENT
+        return
+    place = b"id: %b\n" % str(frame.cursor).encode() if frame.cursor else b""
+    if isinstance(frame.source, Bye) and not frame.source.reconnect:
+        # EventSource comes back whatever the reason, and would push out the stream that it was
+        # ended for.
+        yield b"retry: %d\n" % _STAY_AWAY_MS
+    events = translated(frame)
+    for kind, data in events:
+        yield b"event: %b\n%bdata: %b\n\n" % (kind.encode(), place, data)
+    if place and not events:
+        # Nothing to show, but a place to go on from: no event, and the id is kept all the same.
+        yield place + b"\n"
