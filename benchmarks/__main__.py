@@ -12,13 +12,23 @@ import click
 
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
-from . import delivery, latency, machine, provisioning, room_list, timeline, transactions
+from . import (
+    delivery,
+    latency,
+    machine,
+    provisioning,
+    room_list,
+    socketio,
+    timeline,
+    transactions,
+)
 from .report import Report
 
 BENCHMARKS = {
     "transactions": transactions.run,
     "latency": latency.run,
     "delivery": delivery.run,
+    "socketio": socketio.run,
     "provisioning": provisioning.run,
     "room_list": room_list.run,
     "timeline": timeline.run,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import subprocess
 import sys
 import time
@@ -18,15 +17,16 @@ from openmeet_bridge.storage.embedded import EmbeddedPostgres
 from . import house, world
 from .house import House
 from .load import Outcome, Publisher
-from .process import resident_bytes
+from .process import allow_many_files, resident_bytes
 from .readers import Readers, opening
 from .report import Report
 from .samples import slope
 from .wire import connect
 
-_ROOM = world.room_id(0)
-_AUTHOR = 1
-_FILES = 4096
+ROOM = world.room_id(0)
+"""Where everybody is."""
+AUTHOR = 1
+"""Who speaks there, by number."""
 _FEW = 50
 _COLUMNS = (
     "readers",
@@ -41,11 +41,11 @@ _COLUMNS = (
 
 def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     """Measure."""
-    _allow_many_files()
+    allow_many_files()
     counts = (10, 100) if quick else (10, 100, 1000)
     seconds = 0.5 if quick else 4.0
     with house.running(house.plan(home), postgres) as bridge:
-        _furnish(bridge, counts[-1])
+        furnish(bridge, counts[-1])
         found = {
             wire: {(n, w): _measure(bridge, wire, n, w, seconds) for n in counts for w in (1, 16)}
             for wire in ("sse", "ws")
@@ -56,10 +56,10 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     return [*tables, _marginal(found, floor), _memory(home, postgres, counts[-1])]
 
 
-def _furnish(bridge: House, count: int) -> None:
-    """Write users who are all in one room."""
+def furnish(bridge: House, count: int) -> None:
+    """Write users who are all in one room, :data:`ROOM`."""
     asyncio.run(world.write_users(bridge.dsn, count))
-    bridge.push(world.encoded(world.room_events(_ROOM, range(1, count + 1))))
+    bridge.push(world.encoded(world.room_events(ROOM, range(1, count + 1))))
 
 
 def _table(wire: str, outcomes: dict[tuple[int, int], Outcome]) -> Report:
@@ -113,10 +113,10 @@ def _per_event(outcomes: dict[tuple[int, int], Outcome], window: int) -> list[tu
 def _measure(bridge: House, wire: str, count: int, window: int, seconds: float) -> Outcome:
     readers = Readers()
     readers.open(bridge.public, _openings(wire, range(1, count + 1)))
-    author = world.mxid(_AUTHOR)
+    author = world.mxid(AUTHOR)
 
     def transaction(events: int) -> bytes:
-        return bridge.transaction([world.message(_ROOM, author) for _ in range(events)])
+        return bridge.transaction([world.message(ROOM, author) for _ in range(events)])
 
     publisher = Publisher(bridge.homeserver, readers, transaction)
     try:
@@ -134,7 +134,7 @@ def _memory(home: Path, postgres: EmbeddedPostgres, count: int) -> Report:
     for wire in ("sse", "ws"):
         # A fresh bridge each: a process uses again what earlier streams have left behind.
         with house.running(house.plan(home / wire), postgres) as bridge:
-            _furnish(bridge, count)
+            furnish(bridge, count)
             few, many = Readers(), Readers()
             few.open(bridge.public, _openings(wire, range(1, _FEW)))
             time.sleep(0.5)
@@ -197,9 +197,3 @@ def _wait_for(address: Address) -> None:
             time.sleep(0.05)
         else:
             return
-
-
-def _allow_many_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))

@@ -95,6 +95,7 @@ class Publisher:
     def _push(self, count: int) -> None:
         self._answer = Answer()
         self._started = time.monotonic()
+        self._readers.published = time.perf_counter()
         self._socket.sendall(self._transaction(count))
 
     def _step(self) -> None:

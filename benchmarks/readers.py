@@ -36,21 +36,35 @@ def opening(wire: str, token: str) -> bytes:
 class Readers:
     """Open streams.
 
+    Args:
+        greeting: What a stream that is open has been sent.
+        marks: How often :data:`~benchmarks.world.MARK` is in one delivery.
+
     Attributes:
-        deliveries: Messages read so far, over all streams.
         received: Bytes read so far.
+        published: When the last event was published, by ``time.perf_counter``.
+        delays: Seconds from then to each delivery; only while one event is in flight at a time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, greeting: bytes = b"hello", marks: int = 1) -> None:
+        self._greeting = greeting
+        self._marks_each = marks
+        self._marks = 0
         self._epoll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         self._tails: dict[int, bytes] = {}
         self._silent: set[int] = set()
-        self.deliveries = 0
         self.received = 0
+        self.published = 0.0
+        self.delays: list[float] = []
 
     def __len__(self) -> int:
         return len(self._sockets)
+
+    @property
+    def deliveries(self) -> int:
+        """Messages read so far, over all streams."""
+        return self._marks // self._marks_each
 
     def open(self, address: Address, requests: Sequence[bytes]) -> None:
         """Open one stream for each request, and wait until all have been greeted.
@@ -106,7 +120,10 @@ class Readers:
         self.received += len(data)
         # A mark may be cut by the end of a read; what is kept is too short to count twice.
         joined = self._tails[number] + data
-        self.deliveries += joined.count(MARK)
+        found = joined.count(MARK)
+        if found:
+            self._marks += found
+            self.delays.append(time.perf_counter() - self.published)
         self._tails[number] = joined[-_KEEP:]
-        if number in self._silent and b"hello" in joined:
+        if number in self._silent and self._greeting in joined:
             self._silent.discard(number)
