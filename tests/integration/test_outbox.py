@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from openmeet_bridge.bridge.own_echoes import OwnEchoes
 from openmeet_bridge.core.actions import Action
 from openmeet_bridge.core.ids import ClientTxnId, EventId, RoomId, TenantId, UserSlug
 from openmeet_bridge.storage import outbox
@@ -169,6 +170,29 @@ async def test_sends_whose_echo_is_overdue(database_url: str) -> None:
             assert await outbox.sent_without_echo(connection, -1, 0) == []
             await connection.execute("UPDATE outbox SET sent_at = now() - interval '2 hours'")
             assert await outbox.sent_without_echo(connection, -1, 10) == []
+
+
+async def test_what_one_has_just_said_is_waited_for(database_url: str) -> None:
+    async with house_at(database_url) as house:
+        ann = await house.user("ann")
+        await house.room(ann)
+        message, _ = await Outbox(house.database).put("1")
+        echoes = OwnEchoes(house.database)
+        await asyncio.wait_for(echoes.wait(LAKE, ann, ROOM), 1)  # it waits itself
+        async with house.database.connection() as connection:
+            await outbox.mark_sent(connection, message.id, EVENT)
+        others = (SEA, ann, ROOM), (LAKE, ghost("ben"), ROOM), (LAKE, ann, OTHER)
+        for tenant, who, room_id in others:
+            await asyncio.wait_for(echoes.wait(tenant, who, room_id), 1)
+        waiting = asyncio.create_task(echoes.wait(LAKE, ann, ROOM))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        (seen,) = await house.says(ann)
+        async with house.database.connection() as connection:
+            await connection.execute("UPDATE outbox SET event_id = $1", seen)
+        await waiting
+        async with house.database.connection() as connection:
+            assert not await outbox.awaits_echo(connection, LAKE, ann, ROOM, 600)
 
 
 async def test_what_nobody_has_tried_to_send_can_be_withdrawn(box: Outbox) -> None:
