@@ -27,6 +27,7 @@ from openmeet_bridge.stream.hub import Hub
 
 from . import chat_database, world
 from .chat_database import QUICK, ChatDatabase, Size
+from .loop import on_loop
 from .report import Report
 from .samples import percentile
 
@@ -55,7 +56,7 @@ class _Watch:
 def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     """Measure."""
     made = chat_database.make(postgres, QUICK if quick else Size())
-    return [asyncio.run(_measure(made, 20 if quick else _CALLS))]
+    return [on_loop(_measure(made, 20 if quick else _CALLS))]
 
 
 async def _measure(made: ChatDatabase, calls: int) -> Report:

@@ -6,7 +6,6 @@ lines, what has become of them, who has read how far.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
 from . import chat_database, world
 from .chat_database import ONE_LONG_ROOM, QUICK, ChatDatabase
+from .loop import on_loop
 from .report import Report
 from .samples import percentile
 
@@ -59,7 +59,7 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     """Measure."""
     made = chat_database.make(postgres, QUICK if quick else ONE_LONG_ROOM)
     calls = 20 if quick else _CALLS
-    return [asyncio.run(_measure(made, calls))]
+    return [on_loop(_measure(made, calls))]
 
 
 async def _measure(made: ChatDatabase, calls: int) -> Report:

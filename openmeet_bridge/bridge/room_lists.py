@@ -11,18 +11,16 @@ from ..core.entry import Entry
 from ..core.errors import NotFound
 from ..core.ids import Mxid, Position, RoomId, TenantId
 from ..core.naming import Naming
-from ..core.permissions import Permissions, PowerLevels, creators_of, power_levels
+from ..core.permissions import Permissions, PowerLevels
 from ..storage import event_log, last_messages, room_list, rooms, unread
 from ..storage.database import Connection, Database
 from ..storage.room_list import ListedRoom, RoomPerson
 from ..storage.unread import Unread
 from . import reading, showing
-from .powers import levels_in
+from .powers import Powers, levels_in
 
 Place = tuple[int, Position]
 """Sort key and position of a message."""
-
-_NO_POWERS = (None, Mxid(""), b"{}")
 
 
 class ListedWithLast(msgspec.Struct, frozen=True, gc=False):
@@ -45,13 +43,14 @@ class RoomLists:
     def __init__(self, database: Database, naming: Naming) -> None:
         self._database = database
         self._naming = naming
+        self._powers = Powers()
 
     async def rooms(self, tenant: TenantId, mxid: Mxid) -> tuple[list[ListedWithLast], Cursor]:
         """Return the rooms in which somebody is, and the place in the log where that was true."""
         async with self._database.snapshot() as connection:
             head = await event_log.head(connection)
             listed = await room_list.rooms_of(connection, tenant, mxid)
-            result = await _with_last(connection, tenant, mxid, listed)
+            result = await _with_last(connection, self._powers, tenant, mxid, listed)
         result.sort(key=lambda one: one.last.timestamp if one.last else 0, reverse=True)
         return result, Cursor(head.epoch, head.position)
 
@@ -65,7 +64,7 @@ class RoomLists:
             listed = await room_list.rooms_of(connection, tenant, mxid, room_id)
             if not listed:
                 raise NotFound("You are in no such room.")
-            return (await _with_last(connection, tenant, mxid, listed))[0]
+            return (await _with_last(connection, self._powers, tenant, mxid, listed))[0]
 
     async def members(
         self, tenant: TenantId, mxid: Mxid, room_id: RoomId
@@ -83,10 +82,14 @@ class RoomLists:
 
 
 async def _with_last(
-    connection: Connection, tenant: TenantId, mxid: Mxid, listed: Sequence[ListedRoom]
+    connection: Connection,
+    powers: Powers,
+    tenant: TenantId,
+    mxid: Mxid,
+    listed: Sequence[ListedRoom],
 ) -> list[ListedWithLast]:
     counts = await unread.of(connection, mxid, {room.room_id: room.since_key for room in listed})
-    powers = await rooms.powers(connection, [room.room_id for room in listed])
+    levels = await powers.of(connection, [room.room_id for room in listed])
     places = {one.room_id: one.last for one in counts.values() if one.last is not None}
     restricted = [one.room_id for one in listed if not one.open and one.room_id in places]
     if restricted:
@@ -100,7 +103,7 @@ async def _with_last(
             room,
             counts[room.room_id],
             last.get(room.room_id),
-            _permissions(mxid, *powers.get(room.room_id, _NO_POWERS)),
+            levels[room.room_id].permissions(mxid),
         )
         for room in listed
     ]
@@ -127,7 +130,3 @@ async def _readable(
     return {one: place for one, place in places.items() if one not in closed} | {
         one: place for one, place in older.items() if place[0] in closed[one]
     }
-
-
-def _permissions(mxid: Mxid, levels: bytes | None, creator: Mxid, first: bytes) -> Permissions:
-    return power_levels(levels, creators_of(creator, first)).permissions(mxid)

@@ -9,6 +9,7 @@ import asyncpg
 from ..core.ids import Mxid, Position, RoomId, TenantId
 from .database import Connection
 from .lines import Line
+from .texts import UNPACKED, packed
 
 _Sender = tuple[str | None, str | None, str | None]
 """Name, picture and slug."""
@@ -71,14 +72,14 @@ async def _senders(
 ) -> dict[tuple[RoomId, Mxid], _Sender]:
     """Return who people of rooms are: as OpenMeet has them, else as the room calls them."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT ghost.mxid, profile.name, profile.avatar_url, ghost.slug
         FROM ghost
         LEFT JOIN directory_user AS profile
                ON profile.tenant = ghost.tenant AND profile.slug = ghost.slug
-        WHERE ghost.mxid = ANY($1::text[])
-        """,
-        sorted({mxid for _, mxid in wanted}),
+        WHERE ghost.mxid = ANY({UNPACKED.format(1)})
+        """,  # noqa: S608  (constants only)
+        packed(sorted({mxid for _, mxid in wanted})),
     )
     ours: dict[Mxid, _Sender] = {row[0]: (row[1], row[2], row[3]) for row in rows}
     nobody: _Sender = (None, None, None)

@@ -11,6 +11,7 @@ import msgspec
 from ..core.entry import Person, fallback_name
 from ..core.ids import EventId, Mxid, PortalKind, Position, RoomId, TenantId
 from .database import Connection
+from .texts import UNPACKED, packed
 
 MOST_RECEIPTS = 1000
 """As many receipts of a room are shown, the newest."""
@@ -95,13 +96,13 @@ async def _profiles(
     """Return what OpenMeet says of portals, by kind and slug."""
     # Perhaps a few more than were asked for: those that have the slug of one of another kind.
     rows = await connection.fetch(
-        """
+        f"""
         SELECT kind, slug, name, topic, avatar_url, url FROM directory_portal
-        WHERE tenant = $1 AND kind = ANY($2::text[]) AND slug = ANY($3::text[])
-        """,
+        WHERE tenant = $1 AND kind = ANY($2::text[]) AND slug = ANY({UNPACKED.format(3)})
+        """,  # noqa: S608  (constants only)
         tenant,
         sorted({kind for kind, _ in portals}),
-        sorted({slug for _, slug in portals}),
+        packed(sorted({slug for _, slug in portals})),
     )
     return {(row[0], row[1]): (row[2], row[3], row[4], row[5]) for row in rows}
 

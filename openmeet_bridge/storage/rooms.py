@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from ..core.events import POWER_LEVELS
+import asyncpg
+
+from ..core.events import CREATE, POWER_LEVELS
 from ..core.ids import Mxid, PortalKind, PortalRef, Position, RoomId, TenantId
 from ..core.naming import direct_pair
 from . import jobs, visibility
 from .database import Connection, certain
+from .texts import UNPACKED, packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,28 +353,30 @@ async def power(connection: Connection, room_id: RoomId) -> tuple[bytes | None, 
     return found["levels"], Mxid(found["sender"] or ""), found["content"] or b"{}"
 
 
-async def powers(
-    connection: Connection, room_ids: Sequence[RoomId]
-) -> dict[RoomId, tuple[bytes | None, Mxid, bytes]]:
-    """Return the same of many rooms, as far as anything is known."""
-    rows = await connection.fetch(
-        """
-        SELECT room_id, type, sender, content FROM room_state
-        WHERE room_id = ANY($1::text[]) AND state_key = ''
-              AND type IN ('m.room.create', 'm.room.power_levels')
-        """,
-        sorted(room_ids),
+async def power_levels(connection: Connection, room_ids: Collection[RoomId]) -> dict[RoomId, bytes]:
+    """Return the contents of ``m.room.power_levels`` of rooms, as far as they are known."""
+    return {one: content for one, _, content in await _state_of(connection, POWER_LEVELS, room_ids)}
+
+
+async def creations(
+    connection: Connection, room_ids: Collection[RoomId]
+) -> dict[RoomId, tuple[Mxid, bytes]]:
+    """Return who made rooms, and the contents of ``m.room.create``, as far as they are known."""
+    found = await _state_of(connection, CREATE, room_ids)
+    return {one: (sender, content) for one, sender, content in found}
+
+
+async def _state_of(
+    connection: Connection, event_type: str, room_ids: Collection[RoomId]
+) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        f"""
+        SELECT room_id, sender, content FROM room_state
+        WHERE room_id = ANY({UNPACKED.format(1)}) AND type = $2 AND state_key = ''
+        """,  # noqa: S608  (constants only)
+        packed(sorted(room_ids)),
+        event_type,
     )
-    levels: dict[RoomId, bytes] = {}
-    made: dict[RoomId, tuple[Mxid, bytes]] = {}
-    for room_id, event_type, sender, content in rows:
-        if event_type == POWER_LEVELS:
-            levels[room_id] = content
-        else:
-            made[room_id] = sender, content
-    nobody = Mxid(""), b"{}"
-    known = levels.keys() | made.keys()
-    return {one: (levels.get(one), *made.get(one, nobody)) for one in known}
 
 
 async def rebuild_state(

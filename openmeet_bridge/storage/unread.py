@@ -9,6 +9,7 @@ import msgspec
 from ..core.ids import Mxid, Position, RoomId, TenantId
 from .database import Connection
 from .room_summaries import RECENT
+from .texts import UNPACKED, packed
 
 
 class Unread(msgspec.Struct, frozen=True, gc=False):
@@ -34,19 +35,20 @@ class Unread(msgspec.Struct, frozen=True, gc=False):
 
 # Each table is read for itself, from one end of the rooms to the other, and what belongs together
 # is put together afterwards: to join them, row by row, takes the database twice as long.
-_FACTS = """
+_IDS = UNPACKED.format(1)
+_FACTS = f"""
     SELECT room_id, 'room', members, recent[cardinality(recent)], last_position
-    FROM room_summary WHERE room_id = ANY($1::text[])
+    FROM room_summary WHERE room_id = ANY({_IDS})
     UNION ALL
     SELECT room_id, 'read', NULL, sort_key, NULL
-    FROM read_mark WHERE room_id = ANY($1::text[]) AND mxid = $2
+    FROM read_mark WHERE room_id = ANY({_IDS}) AND mxid = $2
     UNION ALL
     SELECT room_id, 'flag', NULL, NULL, NULL
-    FROM unread_flag WHERE room_id = ANY($1::text[]) AND mxid = $2
+    FROM unread_flag WHERE room_id = ANY({_IDS}) AND mxid = $2
     UNION ALL
     SELECT room_id, 'barred', (membership = 'join')::int, NULL, NULL
-    FROM room_member WHERE room_id = ANY($1::text[]) AND barred
-"""
+    FROM room_member WHERE room_id = ANY({_IDS}) AND barred
+"""  # noqa: S608  (constants only)
 
 
 async def of(
@@ -62,7 +64,9 @@ async def of(
     members = dict.fromkeys(since, 0)
     read_keys, flagged = dict(since), set()
     last: dict[RoomId, tuple[int, Position]] = {}
-    for room_id, fact, count, key, position in await connection.fetch(_FACTS, sorted(since), mxid):
+    for room_id, fact, count, key, position in await connection.fetch(
+        _FACTS, packed(sorted(since)), mxid
+    ):
         if fact == "room":
             members[room_id] += count
             if key is not None and position is not None:
