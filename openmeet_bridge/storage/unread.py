@@ -77,6 +77,8 @@ async def of(
             flagged.add(room_id)
         else:
             members[room_id] -= count
+    # All of these were found by their packed ids, so that none is left out when they are packed
+    # again beside their keys.
     behind = sorted(one for one, (key, _) in last.items() if key > read_keys[one])
     counts = await _counts(connection, mxid, behind, read_keys) if behind else {}
     return {
@@ -108,11 +110,11 @@ async def _counts(
                           AND mention.sort_key > behind.read_key
                     LIMIT {RECENT}
                 ) AS newest)
-        FROM unnest($1::text[], $2::bigint[]) AS behind (room_id, read_key)
+        FROM unnest({_IDS}, string_to_array($2, ',')::bigint[]) AS behind (room_id, read_key)
         JOIN room_summary AS summary ON summary.room_id = behind.room_id
         """,  # noqa: S608  (constants only)
-        room_ids,
-        [read_keys[one] for one in room_ids],
+        packed(room_ids),
+        ",".join([str(read_keys[one]) for one in room_ids]),
         mxid,
     )
     return {room_id: (unread, mentions) for room_id, unread, mentions in rows}
