@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,6 +24,8 @@ PREFIXES: Final = ("/api/chat", "/api/matrix", "/socket.io")
 
 _INVALID = "Unprocessable Entity Exception"
 _ENCODER = msgspec.json.Encoder()
+_LENGTH = re.compile(r"Expected `str` of length (?P<bound>[<>]=) (?P<length>\d+)")
+_BOUNDS = {">=": "at least", "<=": "at most"}
 
 
 class WebAppError(msgspec.Struct, omit_defaults=True):
@@ -85,5 +88,13 @@ def _message(request: web.Request, error: BridgeError) -> str:
 def _errors(error: BridgeError) -> dict[str, str]:
     # The app names fields without the part of the request that they are in. It fails on an answer
     # without `errors`, so there always is one.
-    found = {place.partition(".")[2] or place: text for place, text in error.fields.items()}
+    found = {place.partition(".")[2] or place: _plain(text) for place, text in error.fields.items()}
     return found or {"body": error.message}
+
+
+def _plain(text: str) -> str:
+    """Return a complaint for the people to whom the app shows it."""
+    found = _LENGTH.fullmatch(text)
+    if found is None:
+        return text
+    return f"must have {_BOUNDS[found['bound']]} {found['length']} characters"
