@@ -75,8 +75,7 @@ _JOINS = """
     LEFT JOIN directory_user AS sender_user
            ON sender_user.tenant = sender_ghost.tenant AND sender_user.slug = sender_ghost.slug
     LEFT JOIN room_member AS sender_member
-           ON sender_member.room_id = log.room_id
-              AND sender_member.mxid = CASE WHEN sender_user.name IS NULL THEN log.sender END
+           ON sender_member.room_id = log.room_id AND sender_member.mxid = log.sender
     LEFT JOIN ghost AS target_ghost
            ON log.type = 'm.room.member' AND target_ghost.mxid = log.state_key
     LEFT JOIN room_member AS target_member
