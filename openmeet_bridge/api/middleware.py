@@ -39,11 +39,15 @@ def _render(request: web.Request, error: BridgeError) -> web.Response:
     return error_response(error)
 
 
+def _never(_: web.Request) -> bool:
+    return False
+
+
 def install(
     app: web.Application,
     *,
     cors: Cors | None = None,
-    quiet: bool = False,
+    quiet: Callable[[web.Request], bool] = _never,
     render: Renderer = _render,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -55,7 +59,7 @@ def install(
     Args:
         app: The application, before it is started.
         cors: Which other origins' pages may call it; None: none.
-        quiet: Log requests at level debug: for callers that are machines, and call all day.
+        quiet: Tells which requests to log at level debug: those that machines make all day.
         render: Makes the response of an error.
         clock: Seconds, monotonic, for the log's durations.
     """
@@ -126,9 +130,7 @@ def _cut(request: web.Request) -> web.StreamResponse:
     return request[_PREPARED]
 
 
-def _journal(clock: Callable[[], float], quiet: bool) -> Middleware:
-    note = _log.debug if quiet else _log.info
-
+def _journal(clock: Callable[[], float], quiet: Callable[[web.Request], bool]) -> Middleware:
     @web.middleware
     async def journal(request: web.Request, handler: Handler) -> web.StreamResponse:
         request[REQUEST_ID] = _request_id(request)
@@ -140,6 +142,7 @@ def _journal(clock: Callable[[], float], quiet: bool) -> Middleware:
                 status = response.status
                 return response
             finally:
+                note = _log.debug if quiet(request) else _log.info
                 note(
                     "request",
                     method=request.method,

@@ -47,12 +47,16 @@ from .tenants import tenants_of
 from .web_app import add_web_app
 
 
+def _always(_: web.Request) -> bool:
+    return True
+
+
 def homeserver_app(
     config: Config, registration: Registration, services: Services
 ) -> web.Application:
     """Return what the homeserver talks to."""
     app = web.Application(client_max_size=config.limits.transaction_bytes)
-    middleware.install(app, quiet=True)
+    middleware.install(app, quiet=_always)
     transactions = Transactions(
         registration.hs_token,
         services.ingest,
@@ -68,7 +72,7 @@ def homeserver_app(
 def operations_app(services: Services) -> web.Application:
     """Return what operators and the doctor talk to."""
     app = web.Application()
-    middleware.install(app, quiet=True)
+    middleware.install(app, quiet=_always)
     operations = Operations(services.checks, services.inquiries, services.ephemeral)
     app.add_routes(operations.routes())
     return app
@@ -84,7 +88,9 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
     sessions = _sessions(config, services, tenants, http)
     app = web.Application(client_max_size=config.limits.request_bytes)
     cors = Cors(config.web.allowed_origins, web_app_errors.is_web_app)
-    middleware.install(app, cors=cors, render=web_app_errors.render)
+    middleware.install(
+        app, cors=cors, quiet=web_app_errors.is_socketio, render=web_app_errors.render
+    )
     limit = config.limits.request_bytes
     authenticators = {
         "user": sessions.user,

@@ -24,7 +24,6 @@ from ..bridge.inquiries import Inquiries
 from ..bridge.ledger import SPACE, USER
 from ..bridge.log_view import LogView
 from ..bridge.merging import Merging
-from ..bridge.own_rooms import OwnRooms
 from ..bridge.pictures import Pictures
 from ..bridge.portals import Portals
 from ..bridge.preferences import Preferring
@@ -190,7 +189,6 @@ class Services:
         )
         self.accounts, self.office = self._accounts.accounts, self._accounts.office
         self.room_names = RoomNames(database)
-        self.own_rooms = OwnRooms(database)
         self.progress = Progress(database)
         self.snapshots = Snapshots(database, self.directory, config.openmeet.max_removals)
         self.sending = Sending(database, _sending_limits(config), self._wake_delivery)
@@ -265,7 +263,6 @@ class Services:
             arrivals=self.arrivals,
             roster=self.roster,
             directory=self.directory,
-            comparison=self.comparison,
             timeline=self.timeline,
             sending=self.sending,
             receipts=self.receipts,

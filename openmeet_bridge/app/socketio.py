@@ -15,7 +15,7 @@ from .streams import open_streams
 def socketio_of(config: Config, services: Services, sessions: Sessions) -> SocketIo:
     """Return the Socket.IO server of a bridge."""
     events = Events(
-        services.own_rooms,
+        services.room_lists,
         services.room_names,
         services.streams,
         services.hub,

@@ -6,7 +6,6 @@ import time
 
 from ..bridge.arrivals import Arrivals
 from ..bridge.attending import Attending
-from ..bridge.comparison import Comparison
 from ..bridge.direct_chats import DirectChats
 from ..bridge.direct_lists import DirectLists
 from ..bridge.directory import Directory
@@ -30,7 +29,6 @@ class WebChats:
         arrivals: Brings people into rooms.
         roster: Knows who should be where.
         directory: What OpenMeet says there should be.
-        comparison: Asks OpenMeet's database; None where there is none.
         timeline: Reads rooms.
         sending: Accepts messages.
         receipts: Keeps read marks.
@@ -43,13 +41,12 @@ class WebChats:
         arrivals: Arrivals,
         roster: Roster,
         directory: Directory,
-        comparison: Comparison | None,
         timeline: Timeline,
         sending: Sending,
         receipts: Receipts,
     ) -> None:
         self.discussions = Discussions(database, arrivals)
-        self.attending = Attending(database, self.discussions, roster, directory, comparison)
+        self.attending = Attending(database, self.discussions, roster, directory, arrivals)
         self.timeline = WebTimeline(timeline, OwnEchoes(database))
         self.sending = WebSending(database, sending)
         self.directs = DirectChats(database, directory)

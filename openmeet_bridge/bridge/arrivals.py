@@ -152,6 +152,14 @@ class Arrivals:
         room_id = await self._any_room_of(ref)
         return room_id or await self._wait(ref, lambda: self._any_room_of(ref), deadline)
 
+    async def look_anew(self, ref: PortalRef) -> None:
+        """Let OpenMeet's database say again who is in a group or meetup, where it can be asked.
+
+        Raises:
+            Unavailable: A database is away, or it takes longer than one can wait.
+        """
+        await self._compare(ref, self._deadline())
+
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self._patience
 

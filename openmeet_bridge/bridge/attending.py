@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from ..core.directory import User
 from ..core.errors import Conflict, Forbidden, NotFound
-from ..core.hints import Subject
 from ..core.ids import Mxid, PortalRef, RoomId, UserSlug
 from ..core.rules import Place
 from ..storage import rooms
 from ..storage.database import Database
-from .comparison import Comparison
+from .arrivals import Arrivals
 from .directory import Directory
 from .discussions import Discussions, unknown
-from .looks import Looks
 from .powers import levels_in
 from .roster import Roster, Seat
 
 _MODERATES = 50
-_REST = 3.0
-"""Seconds between two questions to OpenMeet's database about one group or meetup."""
 
 
 class Attending:
@@ -33,7 +29,7 @@ class Attending:
         discussions: Finds rooms and people.
         roster: Knows who should be where.
         directory: Asks for jobs.
-        comparison: Asks OpenMeet's database; None where there is none.
+        arrivals: Asks OpenMeet's database, where there is one.
     """
 
     def __init__(
@@ -42,14 +38,13 @@ class Attending:
         discussions: Discussions,
         roster: Roster,
         directory: Directory,
-        comparison: Comparison | None,
+        arrivals: Arrivals,
     ) -> None:
         self._database = database
         self._discussions = discussions
         self._roster = roster
         self._directory = directory
-        self._comparison = comparison
-        self._looks = Looks(_REST)
+        self._arrivals = arrivals
 
     async def add(self, caller: User, slug: UserSlug, ref: PortalRef) -> RoomId:
         """See to it that somebody is in a room who may be there; return the room.
@@ -90,29 +85,29 @@ class Attending:
             Conflict: By what OpenMeet says, the user is a member still: that has to end first.
             Unavailable: A database is away.
         """
-        seats = await self._seats(ref)
-        if slug != caller.slug and not await self._moderates(mxid, ref):
-            raise Forbidden("Only who moderates this room may remove others from it.")
-        user = await self._discussions.user(caller.tenant, slug)
-        if _is_in(seats, slug) and self._comparison is not None:
-            await self._look_anew(self._comparison, ref)
-            seats = await self._seats(ref)
-        if _is_in(seats, slug):
+        # Of the caller first: a stranger learns nothing of who is in a group.
+        seat = await self._seat(ref, caller.slug)
+        user = caller
+        if slug != caller.slug:
+            if not await self._moderates(mxid, ref):
+                raise Forbidden("Only who moderates this room may remove others from it.")
+            user = await self._discussions.user(caller.tenant, slug)
+            seat = await self._seat(ref, slug)
+        if seat.place is Place.IN:
+            await self._arrivals.look_anew(ref)
+            seat = await self._seat(ref, slug)
+        if seat.place is Place.IN:
             raise Conflict(
                 f"By what OpenMeet says, {user.name} is a member. End that on OpenMeet; the room "
                 "follows."
             )
         await self._directory.ask_again(ref.tenant, ref.kind.value, ref.slug)
 
-    async def _seats(self, ref: PortalRef) -> list[Seat]:
+    async def _seat(self, ref: PortalRef, slug: UserSlug) -> Seat:
         try:
-            return await self._roster.seats(ref)
+            return await self._roster.seat(ref, slug)
         except NotFound as error:
             raise unknown(ref) from error
-
-    async def _look_anew(self, comparison: Comparison, ref: PortalRef) -> None:
-        subject = Subject(ref.kind.value, None, ref.slug)
-        await self._looks.anew(ref, lambda: comparison.compare_one(ref.tenant, subject))
 
     async def _moderates(self, mxid: Mxid, ref: PortalRef) -> bool:
         async with self._database.connection() as connection:
@@ -120,7 +115,3 @@ class Attending:
             if room_id is None or not await rooms.is_joined(connection, ref.tenant, room_id, mxid):
                 return False
             return (await levels_in(connection, room_id)).level(mxid) >= _MODERATES
-
-
-def _is_in(seats: list[Seat], slug: UserSlug) -> bool:
-    return any(seat.user == slug and seat.place is Place.IN for seat in seats)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -20,6 +18,7 @@ from ..storage.appearances import Appearance
 from ..storage.database import Database
 from .ledger import USER
 from .pictures import Pictures
+from .turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +57,7 @@ class Ghosts:
         self._naming = naming
         self._pictures = pictures
         self._ready: OrderedDict[Mxid, None] = OrderedDict()
-        self._turns: WeakValueDictionary[Mxid, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()  # several jobs may want the same of a ghost at once
 
     async def ensure(self, tenant: TenantId, slug: UserSlug) -> Mxid:
         """Return a user's ghost, which can act from now on.
@@ -71,7 +70,7 @@ class Ghosts:
         if mxid in self._ready:
             self._ready.move_to_end(mxid)
             return mxid
-        async with self._turn(mxid):
+        async with self._turns.of(mxid):
             async with self._database.connection() as connection:
                 ghost = await ghosts.ensure(connection, mxid, tenant, slug)
             if not (ghost.registered and ghost.device):
@@ -122,7 +121,7 @@ class Ghosts:
         if appearance is None or self._is_settled(appearance):
             return
         mxid = await self.ensure(tenant, slug)
-        async with self._turn(mxid):
+        async with self._turns.of(mxid):
             appearance = await self._appearance(tenant, slug)
             if appearance is None:
                 return
@@ -230,13 +229,6 @@ class Ghosts:
 
     def _is_adopted(self, mxid: Mxid) -> bool:
         return self._naming.parse_ghost(mxid) is None
-
-    def _turn(self, mxid: Mxid) -> asyncio.Lock:
-        """Return the lock of a ghost: several jobs may want the same of it at once."""
-        lock = self._turns.get(mxid)
-        if lock is None:
-            lock = self._turns[mxid] = asyncio.Lock()
-        return lock
 
     async def _create(self, mxid: Mxid) -> None:
         # Registration first: a profile or device call for an unknown user leaves a row at the

@@ -6,11 +6,9 @@ it causes no request.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -26,6 +24,7 @@ from ..storage.database import UNKEEPABLE, Connection, Database
 from ..storage.history import Mark
 from ..telemetry import INGESTED
 from . import history_piece
+from .turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +64,7 @@ class History:
         self._homeserver = homeserver
         self._bot = bot
         self._piece = piece
-        self._turns: WeakValueDictionary[RoomId, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def extend(self, room_id: RoomId, seen: Mark) -> bool:
         """Fetch the next older piece of a room; return whether it makes sense to look again.
@@ -80,10 +79,7 @@ class History:
             HomeserverError: The homeserver is away, or does not know us.
             Unavailable: The database is away.
         """
-        turn = self._turns.get(room_id)
-        if turn is None:
-            turn = self._turns[room_id] = asyncio.Lock()
-        async with turn:
+        async with self._turns.of(room_id):
             try:
                 return await self._extend(room_id, seen)
             except TokenRefused:

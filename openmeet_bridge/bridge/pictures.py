@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 import structlog
 
@@ -17,6 +16,7 @@ from ..storage import pictures
 from ..storage.database import Database
 from ..storage.pictures import Source
 from ..telemetry import PICTURES
+from .turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class Pictures:
         self._side = side
         # A decoded picture is large: one at a time bounds the memory.
         self._decoding = asyncio.Semaphore(1)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def mxc(self, url: str | None) -> str | None:
         """Return the ``mxc://`` address of the copy of a picture, made now if need be.
@@ -87,7 +87,7 @@ class Pictures:
             return Picture(None)
         known = await self._known(url)
         if known is None or known.due:
-            async with self._turn(url):
+            async with self._turns.of(url):
                 known = await self._known(url)
                 if known is None or known.due:
                     await self._fetch(url, known)
@@ -122,7 +122,7 @@ class Pictures:
         PICTURES.labels("copied").inc()
 
     async def _upload(self, made: PictureCopy) -> None:
-        async with self._turn(made.digest):
+        async with self._turns.of(made.digest):
             async with self._database.connection() as connection:
                 if await pictures.copied(connection, made.digest) is not None:
                     return
@@ -143,9 +143,3 @@ class Pictures:
         again = _SOON if problem.passing else _DAY
         async with self._database.connection() as connection:
             await pictures.failed(connection, url, problem.reason, again, keep=problem.passing)
-
-    def _turn(self, what: str) -> asyncio.Lock:
-        lock = self._turns.get(what)
-        if lock is None:
-            lock = self._turns[what] = asyncio.Lock()
-        return lock

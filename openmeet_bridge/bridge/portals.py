@@ -6,11 +6,9 @@ it can be repeated at any moment, after a crash as after somebody's change from 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -30,6 +28,7 @@ from .room_creation import RoomCreation
 from .room_means import Means
 from .room_settling import Settling
 from .room_views import Entry, Picture, RoomViews
+from .turns import Turns
 
 
 def _utc_now() -> datetime:
@@ -77,7 +76,7 @@ class Portals:
         )
         self._closing = RoomClosing(self._means)
         self._creation = RoomCreation(self._means, room_version)
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()  # one at a time changes a room
 
     async def plan(self, ref: PortalRef) -> Sequence[Step]:
         """Return what must be done for a portal's room; nothing where it is as it should be.
@@ -115,7 +114,7 @@ class Portals:
             Unavailable: The database is away.
         """
         # By its room: while that is settled, the portal may get another name.
-        async with self._turn(await self._views.room_of(ref) or repr(ref)):
+        async with self._turns.of(await self._views.room_of(ref) or repr(ref)):
             entry = await self._usable(ref)
             if _must_close(entry.portal):
                 await self._closing.run(ref, entry)
@@ -146,13 +145,6 @@ class Portals:
     async def _wanted(self, entry: Entry, portal: Portal, *, look: bool) -> Wanted:
         rules = self._rules(portal.ref.tenant)
         return await self._views.wanted(entry, portal, rules, self._now(), look=look)
-
-    def _turn(self, name: str) -> asyncio.Lock:
-        """Return the lock of a room: one at a time changes it."""
-        lock = self._turns.get(name)
-        if lock is None:
-            lock = self._turns[name] = asyncio.Lock()
-        return lock
 
 
 def _must_close(portal: Portal | None) -> bool:

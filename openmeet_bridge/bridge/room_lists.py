@@ -54,6 +54,12 @@ class RoomLists:
         result.sort(key=lambda one: one.last.timestamp if one.last else 0, reverse=True)
         return result, Cursor(head.epoch, head.position)
 
+    async def by_name(self, tenant: TenantId, mxid: Mxid) -> list[ListedRoom]:
+        """Return the rooms in which somebody is, by name, and nothing of what was said in them."""
+        async with self._database.snapshot() as connection:
+            listed = await room_list.rooms_of(connection, tenant, mxid)
+        return sorted(listed, key=lambda one: (one.name, one.room_id))
+
     async def room(self, tenant: TenantId, mxid: Mxid, room_id: RoomId) -> ListedWithLast:
         """Return one room.
 

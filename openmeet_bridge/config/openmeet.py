@@ -88,7 +88,7 @@ class WebAppSection(Section, frozen=True, kw_only=True):
         str | None,
         about(
             "Origin at which browsers reach Socket.IO, as the app is told it: no path behind it.",
-            shown="that of `public_url`",
+            shown="that of `public_url`, else the one at which a request comes in",
         ),
     ] = None
     transports: Annotated[

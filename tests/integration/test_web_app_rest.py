@@ -27,6 +27,10 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)
 Json = dict[str, Any]
 
 
+LOOKS = ("ping", "sync")
+"""What the bridge asks now and then, whatever happens."""
+
+
 @dataclass
 class Site:
     """A bridge with OpenMeet on it, as its web app sees it.
@@ -305,6 +309,21 @@ async def test_while_the_homeserver_is_away_a_text_is_one_message(site: Site) ->
     again = await site.says(site.ann, path, text)
     assert [one["event_id"] for one in site.said(site.event_room, text)] == [sent, again]
     assert await site.says(site.ben, path, text) not in (sent, again)
+
+
+async def test_a_message_is_one_request_and_in_a_room_that_is_not_encrypted(site: Site) -> None:
+    homeserver = site.simulated.homeserver
+    before = homeserver.counts.copy()
+    for slug in (f"event/{site.event}", f"group/{site.group}"):
+        for number in range(3):
+            await site.says(
+                site.ann, f"/chat/{slug}/message", f"{number} of {secrets.token_hex(4)}"
+            )
+    asked = homeserver.counts - before
+    # No log-in, no token that is tried, no members and powers that are looked at again.
+    assert {verb: count for verb, count in asked.items() if verb not in LOOKS} == {"send_event": 6}
+    for room_id in (site.event_room, site.group_room):
+        assert ("m.room.encryption", "") not in homeserver.rooms.rooms[room_id].state
 
 
 async def test_people_come_in_and_go_out_by_openmeets_word_only(site: Site) -> None:

@@ -10,7 +10,6 @@ from openmeet_bridge.bridge.attending import Attending
 from openmeet_bridge.bridge.roster import Seat
 from openmeet_bridge.core.directory import User
 from openmeet_bridge.core.errors import Conflict, Unavailable
-from openmeet_bridge.core.hints import Subject
 from openmeet_bridge.core.ids import Mxid, PortalKind, PortalRef, TenantId, UserSlug
 from openmeet_bridge.core.rules import Place
 
@@ -27,24 +26,29 @@ class OpenMeet:
         says: Where Ann is.
         heard: What the bridge has heard of that.
         away: Whether OpenMeet's database is.
+        readable: Whether there is one that can be read.
     """
 
     def __init__(self, says: Place, heard: Place, *, away: bool = False) -> None:
         self.says = says
         self.heard = heard
         self.away = away
-        self.asked: list[Subject] = []
+        self.readable = True
+        self.asked: list[PortalRef] = []
         self.jobs: list[tuple[str, ...]] = []
 
-    async def seats(self, ref: PortalRef) -> list[Seat]:
-        return [Seat(ANN.slug, MXID, None, None, self.heard, True, None)]
+    async def seat(self, ref: PortalRef, user: UserSlug) -> Seat:
+        assert (ref, user) == (HIKERS, ANN.slug)
+        return Seat(user, MXID, None, None, self.heard, True, None)
 
     async def user(self, tenant: TenantId, slug: UserSlug) -> User:
         assert (tenant, slug) == (LAKE, ANN.slug)
         return ANN
 
-    async def compare_one(self, tenant: TenantId, subject: Subject) -> None:
-        self.asked.append(subject)
+    async def look_anew(self, ref: PortalRef) -> None:
+        if not self.readable:
+            return
+        self.asked.append(ref)
         if self.away:
             raise Unavailable("OpenMeet's database is away.")
         self.heard = self.says
@@ -55,14 +59,15 @@ class OpenMeet:
     async def remove(self, *, readable: bool = True) -> None:
         """Lets Ann ask to be out."""
         fake: Any = self
-        attending = Attending(cast(Any, None), fake, fake, fake, fake if readable else None)
+        self.readable = readable
+        attending = Attending(cast(Any, None), fake, fake, fake, fake)
         await attending.remove(ANN, MXID, ANN.slug, HIKERS)
 
 
 async def test_openmeet_is_asked_before_anybody_is_told_that_they_are_a_member() -> None:
     just_left = OpenMeet(Place.OUT, heard=Place.IN)
     await just_left.remove()
-    assert just_left.asked == [Subject("group", None, "hikers")]
+    assert just_left.asked == [HIKERS]
     assert just_left.jobs == [(LAKE, "group", "hikers")]
     known = OpenMeet(Place.OUT, heard=Place.BANNED)
     await known.remove()

@@ -282,6 +282,18 @@ async def test_each_request_has_an_id(client: Client, logs: list[EventDict]) -> 
     assert "request_id" not in structlog.contextvars.get_contextvars()
 
 
+async def test_what_machines_ask_all_day_is_logged_quietly(logs: list[EventDict]) -> None:
+    app = web.Application()
+    install(app, quiet=lambda request: request.path == "/limited", clock=lambda: 0.0)
+    for handler in (limited, unavailable):
+        app.router.add_get(f"/{handler.__name__}", handler)
+    async with TestClient(TestServer(app)) as client:
+        for path in ("/limited", "/unavailable"):
+            await client.get(path)
+    levels = {one["path"]: one["log_level"] for one in logs if one["event"] == "request"}
+    assert levels == {"/limited": "debug", "/unavailable": "info"}
+
+
 async def test_the_log_has_no_secrets(client: Client, logs: list[EventDict]) -> None:
     headers = {"Authorization": "Bearer s3cret", "Cookie": "openmeet_token=s3cret"}
     await ask(client, "/ok?ticket=s3cret&access_token=s3cret", headers=headers)

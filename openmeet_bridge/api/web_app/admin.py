@@ -10,8 +10,9 @@ from ...core.ids import PortalKind, PortalRef
 from ..endpoint import Call, Endpoints
 from ..room_paths import ID
 from ..sessions import Session
+from . import TAG
 
-ENDPOINTS = Endpoints(tag="OpenMeet's web app", auth="web_app_admin", lenient=True)
+ENDPOINTS = Endpoints(tag=TAG, auth="web_app_admin", lenient=True)
 
 _MADE = {201: "The room is there."}
 _ERRORS = (Forbidden, NotFound, Unavailable)

@@ -20,6 +20,7 @@ from ...core.ids import EventId, PortalRef, UserSlug
 from ...core.web_chat import chat_of
 from ..endpoint import Call, Endpoints
 from ..sessions import Session
+from . import TAG
 from .direct_shapes import Chat, chat
 from .discussion import (
     CREATED,
@@ -31,7 +32,7 @@ from .discussion import (
     SentMessage,
 )
 
-ENDPOINTS = Endpoints(tag="OpenMeet's web app", auth="web_app", lenient=True)
+ENDPOINTS = Endpoints(tag=TAG, auth="web_app", lenient=True)
 
 _MOST_READ: Final = 500
 

@@ -19,7 +19,8 @@ from ...core.errors import (
 )
 from ..errors import error_response
 
-PREFIXES: Final = ("/api/chat", "/api/matrix", "/socket.io")
+_SOCKETIO: Final = "/socket.io"
+PREFIXES: Final = ("/api/chat", "/api/matrix", _SOCKETIO)
 """What begins so is the web app's."""
 
 _INVALID = "Unprocessable Entity Exception"
@@ -51,8 +52,16 @@ class TenantRequired(UnknownToken):
 
 def is_web_app(request: web.Request) -> bool:
     """Whether a request is for the web app's routes."""
-    path = request.path
-    return any(path == one or path.startswith(f"{one}/") for one in PREFIXES)
+    return any(_is_below(request, one) for one in PREFIXES)
+
+
+def is_socketio(request: web.Request) -> bool:
+    """Whether a request is one of Socket.IO's: a client that polls makes them all day."""
+    return _is_below(request, _SOCKETIO)
+
+
+def _is_below(request: web.Request, prefix: str) -> bool:
+    return request.path == prefix or request.path.startswith(f"{prefix}/")
 
 
 def render(request: web.Request, error: BridgeError) -> web.Response:

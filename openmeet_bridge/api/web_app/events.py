@@ -7,6 +7,7 @@ from aiohttp import web
 from ...core.errors import Conflict, Forbidden, NotFound, Unavailable
 from ..endpoint import Call, Endpoints
 from ..sessions import Session
+from . import TAG
 from .discussion import (
     CREATED,
     READ_ERRORS,
@@ -22,7 +23,7 @@ from .discussion import (
 )
 from .discussions import Conversations
 
-ENDPOINTS = Endpoints(tag="OpenMeet's web app", auth="web_app", lenient=True)
+ENDPOINTS = Endpoints(tag=TAG, auth="web_app", lenient=True)
 
 _JOINED = "Successfully joined event chat room"
 

@@ -10,6 +10,7 @@ from ...core.errors import Conflict, Forbidden, NotFound, Unavailable, UnknownTo
 from ...core.ids import TenantId
 from ..endpoint import Call, Endpoints
 from ..sessions import Session, named_tenant
+from . import TAG
 from .discussion import (
     CREATED,
     READ_ERRORS,
@@ -25,7 +26,7 @@ from .discussion import (
 )
 from .discussions import Conversations
 
-ENDPOINTS = Endpoints(tag="OpenMeet's web app", auth="web_app", lenient=True)
+ENDPOINTS = Endpoints(tag=TAG, auth="web_app", lenient=True)
 
 _JOINED = "Successfully joined group chat room"
 

@@ -18,8 +18,9 @@ from ...core.errors import Forbidden, NotFound, Unavailable
 from ..endpoint import Call, Endpoints
 from ..room_paths import ID
 from ..sessions import Session
+from . import TAG
 
-ENDPOINTS = Endpoints(tag="OpenMeet's web app", auth="web_app", lenient=True)
+ENDPOINTS = Endpoints(tag=TAG, auth="web_app", lenient=True)
 
 TOKEN_LIFETIME_MS: Final = 3_600_000
 _SCHEMES: Final = ("http", "https")

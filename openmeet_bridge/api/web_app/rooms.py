@@ -10,6 +10,7 @@ from ...core.ids import RoomId
 from ..endpoint import Call, Endpoints
 from ..room_paths import ID
 from ..sessions import Session
+from . import TAG
 from .discussion import (
     CREATED,
     READ_ERRORS,
@@ -20,7 +21,7 @@ from .discussion import (
     SentMessage,
 )
 
-ENDPOINTS = Endpoints(tag="OpenMeet's web app", auth="web_app", lenient=True)
+ENDPOINTS = Endpoints(tag=TAG, auth="web_app", lenient=True)
 
 
 class MatrixRoomPath(msgspec.Struct):

@@ -11,8 +11,8 @@ import msgspec
 import structlog
 from msgspec import Meta
 
-from ...bridge.own_rooms import OwnRooms
 from ...bridge.presence import Presence
+from ...bridge.room_lists import RoomLists
 from ...bridge.room_names import RoomNames
 from ...bridge.streams import Streams
 from ...bridge.typing import Typing
@@ -75,7 +75,7 @@ class Events:
 
     def __init__(
         self,
-        rooms: OwnRooms,
+        rooms: RoomLists,
         names: RoomNames,
         streams: Streams,
         hub: Hub,
@@ -125,7 +125,7 @@ class Events:
         own = (None, session.mxid, session.user.slug, str(session.user.openmeet_id))
         if wish.userId not in own:
             raise Forbidden("Can only join your own rooms")
-        rooms = await self._rooms.all(session.tenant_id, session.mxid)
+        rooms = await self._rooms.by_name(session.tenant_id, session.mxid)
         await self._follow(client, [one.room_id for one in rooms])
         listed = [{"id": one.room_id, "name": one.name} for one in rooms]
         return {"roomCount": len(listed), "rooms": listed}

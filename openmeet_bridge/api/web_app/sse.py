@@ -13,8 +13,9 @@ from ..endpoint import Call, Endpoints
 from ..open_streams import OpenStreams
 from ..sessions import Session
 from ..streams import StreamQuery
+from . import TAG
 
-ENDPOINTS = Endpoints(tag="Web app", auth="web_app_stream")
+ENDPOINTS = Endpoints(tag=TAG, auth="web_app_stream")
 
 _COMMENT = b":\n\n"
 _STAY_AWAY_MS = 3_600_000
