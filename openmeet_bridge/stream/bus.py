@@ -1,31 +1,68 @@
-"""The bus: tells the feed that the log grew. In one process, a counter and an event."""
+"""The bus: tells every process that the log grew, and passes on what is not in the log.
+
+The log is the truth; what the bus says is only ever a reason to look. Whatever it loses, delays: the
+feed looks at the log now and then anyway.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable, Collection
+from typing import Final, Protocol
 
 from ..core.ids import Position
 
+EVERYBODY: Final = "*"
+"""The topic that every process has begun."""
+
 
 class Bus(Protocol):
-    """What the feed and ingest need of a bus."""
+    """What the feed, the hub and ingest need of a bus.
 
-    def grown(self, position: Position) -> None:
-        """Say that the log has been committed up to a position."""
+    A topic is the id of a room (``!…``) or of a user (``@…``).
+
+    Attributes:
+        heard: Called with what another process has said.
+    """
+
+    heard: Callable[[bytes], None]
+
+    @property
+    def deaf(self) -> bool:
+        """Whether nothing is heard at the moment: who waits must look for itself."""
+
+    def grown(self, position: Position, topics: Collection[str] = ()) -> None:
+        """Say that the log has been committed up to a position, and whom that concerns."""
 
     async def wait(self, position: Position, patience: float) -> None:
         """Return when the log may hold more than ``position``, or after ``patience`` seconds."""
 
+    def say(self, topic: str, payload: bytes) -> None:
+        """Tell the other processes that have begun a topic. It may be lost."""
+
+    def begin(self, topic: str) -> None:
+        """Hear from now on what is said of a topic, and that the log grew there."""
+
+    def end(self, topic: str) -> None:
+        """Hear no more of a topic."""
+
 
 class LocalBus:
-    """The bus of a single process."""
+    """The bus of a single process: there is nobody else to tell."""
+
+    heard: Callable[[bytes], None]
 
     def __init__(self) -> None:
+        self.heard = lambda _: None
         self._position = Position(0)
         self._grew = asyncio.Event()
 
-    def grown(self, position: Position) -> None:
+    @property
+    def deaf(self) -> bool:
+        """It never is."""
+        return False
+
+    def grown(self, position: Position, topics: Collection[str] = ()) -> None:
         """Wake whoever waits for an earlier position."""
         self._position = max(self._position, position)
         self._grew.set()
@@ -40,3 +77,12 @@ class LocalBus:
                 await self._grew.wait()
         except TimeoutError:
             return
+
+    def say(self, topic: str, payload: bytes) -> None:
+        """Tell nobody."""
+
+    def begin(self, topic: str) -> None:
+        """Nothing is said here."""
+
+    def end(self, topic: str) -> None:
+        """Nothing was said here."""
