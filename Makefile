@@ -87,6 +87,7 @@ requirements: $(UV)
 	$(COMPILE) $(UPGRADE) --all-extras --group dev pyproject.toml -o requirements/dev.txt
 	$(COMPILE) -c requirements/dev.txt pyproject.toml -o requirements/base.txt
 	$(COMPILE) -c requirements/dev.txt --extra embedded pyproject.toml -o requirements/embedded.txt
+	$(COMPILE) -c requirements/dev.txt --extra valkey pyproject.toml -o requirements/valkey.txt
 	$(COMPILE) -c requirements/dev.txt --extra demo --extra speed --group build pyproject.toml \
 		-o requirements/demo.txt
 	$(COMPILE) $(UPGRADE) --group pyproject.toml:uv -o requirements/uv.txt

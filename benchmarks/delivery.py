@@ -58,7 +58,7 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
 
 def furnish(bridge: House, count: int) -> None:
     """Write users who are all in one room, :data:`ROOM`."""
-    asyncio.run(world.write_users(bridge.dsn, count))
+    asyncio.run(world.write_users(bridge.dsn, range(1, count + 1)))
     bridge.push(world.encoded(world.room_events(ROOM, range(1, count + 1))))
 
 

@@ -45,12 +45,12 @@ def token(number: int) -> str:
     return sign(JWT_SECRET, TENANT, number, slug(number), time.time(), _TOKEN_LIFETIME)
 
 
-async def write_users(dsn: str, count: int) -> None:
+async def write_users(dsn: str, numbers: Iterable[int]) -> None:
     """Write users into the directory as if OpenMeet had named them and Synapse knew them all."""
     database = Database(dsn)
     try:
         async with database.transaction() as connection:
-            for number in range(1, count + 1):
+            for number in numbers:
                 user = User(TENANT, slug(number), number, f"Reader {number}", None)
                 await directory.put_user(connection, user)
                 ghost = await ghosts.ensure(connection, mxid(number), TENANT, user.slug)
@@ -62,7 +62,7 @@ async def write_users(dsn: str, count: int) -> None:
 
 def room_events(room_id: str, members: Iterable[int]) -> list[dict[str, Any]]:
     """Return the beginning of a group's room, with its members."""
-    mark = {"tenant": TENANT, "kind": "group", "slug": room_id[1:].lower()}
+    mark = {"tenant": TENANT, "kind": "group", "slug": room_id[1:].partition(":")[0].lower()}
     create = {"room_version": "12", PORTAL_KEY: mark}
     events = [_event(room_id, NAMING.bot, "m.room.create", create, state_key="")]
     for number in members:

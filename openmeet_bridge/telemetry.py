@@ -99,6 +99,12 @@ REPAIRED = Counter(
     "openmeet_bridge_repaired_entries_total",
     "Entries that the homeserver's push had lost or misplaced and that were repaired.",
 )
+WORKERS = Gauge("openmeet_bridge_workers", "Workers that serve this database, this one included.")
+DUTIES = Gauge(
+    "openmeet_bridge_duty_held",
+    "Whether this worker has a duty that exactly one worker has at a time.",
+    ["duty"],
+)
 RESTARTS = Counter(
     "openmeet_bridge_task_restarts_total", "Background tasks that failed and went on.", ["task"]
 )
@@ -126,6 +132,46 @@ PRESENCE_CHANGES = Counter(
     "openmeet_bridge_presence_changes_total",
     "Changes of people's presence that readers were told of, by what they became.",
     ["state"],
+)
+SIGNALS = Counter(
+    "openmeet_bridge_signals_total",
+    "Signals between processes, by direction (said, heard).",
+    ["direction"],
+)
+BUS_SAID = Counter(
+    "openmeet_bridge_bus_said_total",
+    "Messages that were said over the bus, by kind (wakeup, word).",
+    ["kind"],
+)
+BUS_HEARD = Counter(
+    "openmeet_bridge_bus_heard_total",
+    "Messages of other processes that were heard over the bus, by kind (wakeup, word), and those "
+    "that were for nobody here (passed) or that nobody of ours wrote (unreadable).",
+    ["kind"],
+)
+BUS_DROPPED = Counter(
+    "openmeet_bridge_bus_dropped_total",
+    "Messages that were never said over the bus, because too many waited.",
+)
+BUS_WAITING = Gauge("openmeet_bridge_bus_waiting", "Messages that wait to be said over the bus.")
+BUS_LANES = Gauge("openmeet_bridge_bus_lanes", "Lanes of the bus that this process listens to.")
+BUS_DEAF = Gauge(
+    "openmeet_bridge_bus_deaf",
+    "1 while nothing is heard over the bus and streams look at the log instead.",
+)
+BUS_CONNECTS = Counter(
+    "openmeet_bridge_bus_connects_total",
+    "Attempts to listen to the bus, by outcome (heard, failed) and, of what was heard, lost later.",
+    ["outcome"],
+)
+BUS_ROUND_TRIP = Gauge(
+    "openmeet_bridge_bus_round_trip_seconds",
+    "How long the last thing took that this process said to itself over the bus.",
+)
+SIGNALS_IGNORED = Counter(
+    "openmeet_bridge_signals_ignored_total",
+    "Signals between processes that were passed over, by reason (unknown, too_large, failed).",
+    ["reason"],
 )
 
 

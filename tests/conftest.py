@@ -19,6 +19,7 @@ from openmeet_bridge.demo.synapse import HOST, SynapseProcess, free_port
 from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.matrix.registration import Registration, generate
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
+from openmeet_bridge.stream.embedded_valkey import EmbeddedValkey
 
 from .support.databases import Databases
 from .support.quick_synapse import Nursery, QuickSynapse
@@ -80,6 +81,13 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
     dsn = databases.create_empty()
     yield dsn
     databases.drop(dsn)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A running Valkey that all tests share; tests that stop one have their own."""
+    with EmbeddedValkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What every kind of stream over HTTP has in common: who is let in, for how long, and the end.
 
-The hub writes to the connection's transport directly, with bytes that all readers share. aiohttp
-speaks the beginning (headers, upgrade) and listens; the handler only waits for the end.
+aiohttp reads the request; then the connection is taken from it, and the hub writes to it directly,
+with bytes that all readers share. Until it ends, a stream has no task of its own.
 """
 
 from __future__ import annotations
@@ -9,77 +9,74 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
+import structlog
 from aiohttp import web
 
 from ..bridge.streams import Streams
-from ..core.errors import LimitExceeded
+from ..core.errors import BridgeError, LimitExceeded
+from ..stream.deadlines import Deadlines
 from ..stream.frames import Wire
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
-from ..stream.subscriber import Sink as AnySink
-from ..stream.subscriber import Subscriber
+from ..stream.sockets import Socket, Sockets
+from ..stream.subscriber import Sink, Subscriber
+from .handover import answer_and_take, handed_over
 from .sessions import Session
+
+log = structlog.get_logger(__name__)
 
 LINGER = 5.0
 """Seconds for a reader that does not read to read why its stream has ended."""
 
 _RETRY_MS = 2000
-_HIGH_WATER = 64 * 1024
-_DRAIN_POLL = 0.02
 _SSE_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
+    "Connection": "close",
     # nginx holds a response back until a buffer is full, unless told so.
     "X-Accel-Buffering": "no",
 }
 
 
-class Sink:
-    """The transport of a stream."""
+class StreamSocket:
+    """The connection of a stream, from its beginning to its end. What the client sends is nothing.
 
-    __slots__ = ("_transport",)
+    Args:
+        hub: Delivers to the stream.
+        socket: The connection.
+        subscriber: The stream.
+    """
 
-    def __init__(self, request: web.Request) -> None:
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the client has gone already")
-        self._transport = transport
+    __slots__ = ("hub", "socket", "subscriber")
 
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the transport; after its end they vanish."""
-        if not self._transport.is_closing():
-            self._transport.write(data)
+    def __init__(self, hub: Hub, socket: Socket, subscriber: Subscriber) -> None:
+        self.hub = hub
+        self.socket = socket
+        self.subscriber = subscriber
+        socket.owner = self
+        subscriber.ended = self.ended
 
-    def buffered(self) -> int:
-        """Return how many bytes the socket has not taken yet."""
-        return self._transport.get_write_buffer_size()
+    def heard(self, data: bytes) -> None:
+        """Take no notice of what a client sends that should read."""
 
-    async def drain(self) -> None:
-        """Wait until the socket has taken most of what was written.
+    def hung_up(self) -> None:
+        """Let the stream end with its client."""
+        self.hub.leave(self.subscriber)
 
-        Raises:
-            ConnectionResetError: The reader has gone.
-        """
-        while self.buffered() > _HIGH_WATER:  # noqa: ASYNC110  (a transport has no event for it)
-            await asyncio.sleep(_DRAIN_POLL)
-        if self._transport.is_closing():
-            raise ConnectionResetError("the client has gone")
-
-    def abort_later(self, reason: CloseReason | None) -> None:
-        """Give a reader that does not read a last chance to read why, and no more than that."""
-        if reason is not None:
-            asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
+    def ended(self) -> None:
+        """End the connection with the stream."""
+        self.socket.end(LINGER)
 
 
 class OpenStreams:
-    """Opens streams for those who may have one, and stays with them to their end.
+    """Opens streams for those who may have one, and ends them in time.
 
     Args:
         streams: Brings a stream to the present.
         hub: Delivers to it.
+        sockets: Hold the connections.
         max_streams: Open streams in all.
         max_per_user: Open streams of one user.
         now: Seconds since the epoch.
@@ -89,16 +86,21 @@ class OpenStreams:
         self,
         streams: Streams,
         hub: Hub,
+        sockets: Sockets,
         *,
         max_streams: int,
         max_per_user: int,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.hub = hub
+        self.sockets = sockets
         self._streams = streams
         self._max_streams = max_streams
         self._max_per_user = max_per_user
         self._now = now
+        self._opening: dict[Subscriber, asyncio.Task[None]] = {}
+        self._deadlines = Deadlines(self._expired)
+        hub.left = self._left
 
     def admit(self, caller: Session) -> None:
         """Make room for one more stream of a user: the oldest goes where there are too many.
@@ -115,39 +117,17 @@ class OpenStreams:
         if self.hub.streams_of(caller.mxid) >= self._max_per_user:
             self.hub.close_oldest(caller.mxid, CloseReason.TOO_MANY_STREAMS)
 
-    @asynccontextmanager
-    async def subscribed(
-        self, caller: Session, sink: AnySink, wire: Wire
-    ) -> AsyncIterator[Subscriber]:
-        """Have a stream in the hub for the length of the block."""
-        subscriber = Subscriber(caller.tenant_id, caller.person, sink, wire)
+    def subscriber(self, caller: Session, sink: Sink, wire: Wire) -> Subscriber:
+        """Return a stream of a caller's that has not begun."""
+        return Subscriber(caller.tenant_id, caller.person, sink, wire)
+
+    def begin(self, subscriber: Subscriber, cursor: str | None, caller: Session) -> None:
+        """Let a stream begin; it ends with its token at the latest."""
         self.hub.enter(subscriber)
-        try:
-            yield subscriber
-        finally:
-            self.hub.leave(subscriber)
-
-    async def run(self, subscriber: Subscriber, cursor: str | None, caller: Session) -> None:
-        """Open a stream and stay until it ends or its token does.
-
-        Raises:
-            Unavailable: The database is away.
-        """
-        opening = asyncio.create_task(self._streams.open(subscriber, cursor))
-        closed = asyncio.create_task(subscriber.closed.wait())
-        remaining = max(0.0, caller.expires_at_ms / 1000 - self._now())
-        try:
-            async with asyncio.timeout(remaining):
-                await asyncio.wait({opening, closed}, return_when=asyncio.FIRST_COMPLETED)
-                if opening.done():
-                    opening.result()
-                await closed
-        except TimeoutError:
-            self.hub.close(subscriber, CloseReason.TOKEN_EXPIRED)
-        finally:
-            for task in (opening, closed):
-                task.cancel()
-            await asyncio.gather(opening, closed, return_exceptions=True)
+        self._deadlines.set(subscriber, max(0.0, caller.expires_at_ms / 1000 - self._now()))
+        opening = asyncio.create_task(self._open(subscriber, cursor))
+        self._opening[subscriber] = opening
+        opening.add_done_callback(lambda _: self._opening.pop(subscriber, None))
 
     async def server_sent(
         self, request: web.Request, caller: Session, cursor: str | None, wire: Wire
@@ -162,17 +142,32 @@ class OpenStreams:
 
         Raises:
             LimitExceeded: See :meth:`admit`.
-            Unavailable: The database is away.
         """
         self.admit(caller)
-        response = web.StreamResponse(headers=_SSE_HEADERS)
-        response.enable_chunked_encoding()
-        response.force_close()  # the connection ends with the stream, and not with its reader
-        await response.prepare(request)
-        sink = Sink(request)
-        opening = b"retry: %d\n\n" % _RETRY_MS
-        sink.write(b"%x\r\n%b\r\n" % (len(opening), opening))
-        async with self.subscribed(caller, sink, wire) as subscriber:
-            await self.run(subscriber, request.headers.get("Last-Event-ID") or cursor, caller)
-        sink.abort_later(subscriber.reason)
-        return response
+        socket = await answer_and_take(request, self.sockets, 200, _SSE_HEADERS)
+        socket.write(b"retry: %d\n\n" % _RETRY_MS)
+        subscriber = self.subscriber(caller, socket, wire)
+        StreamSocket(self.hub, socket, subscriber)
+        self.begin(subscriber, request.headers.get("Last-Event-ID") or cursor, caller)
+        return handed_over(200)
+
+    async def _open(self, subscriber: Subscriber, cursor: str | None) -> None:
+        try:
+            await self._streams.open(subscriber, cursor)
+        except BridgeError as error:
+            log.warning("stream.not_opened", errcode=error.errcode, error=error.message)
+            self.hub.leave(subscriber)
+        except ConnectionError:
+            self.hub.leave(subscriber)
+        except Exception:
+            log.exception("stream.opening_failed")
+            self.hub.leave(subscriber)
+
+    def _expired(self, subscriber: Subscriber) -> None:
+        self.hub.close(subscriber, CloseReason.TOKEN_EXPIRED)
+
+    def _left(self, subscriber: Subscriber) -> None:
+        self._deadlines.clear(subscriber)
+        opening = self._opening.get(subscriber)
+        if opening is not None:
+            opening.cancel()

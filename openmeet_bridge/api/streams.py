@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from ..core.errors import LimitExceeded
 from ..stream.frames import FRAME_TYPES, SSE, WS
-from ..stream.hub import Hub
-from ..stream.subscriber import Phase, Subscriber
+from ..stream.ws_handshake import UpgradeRefused
 from .endpoint import Call, Endpoints
-from .open_streams import LINGER, OpenStreams, Sink
+from .open_streams import OpenStreams
 from .sessions import Session
+from .ws_stream import open_websocket
 
 ENDPOINTS = Endpoints(tag="Streams", auth="stream")
-
-_WS_MESSAGE = 4096
 
 
 class StreamQuery(msgspec.Struct):
@@ -57,7 +53,10 @@ class StreamsApi:
         return await self._streams.server_sent(call.request, call.caller, call.query.cursor, SSE)
 
     @ENDPOINTS.get(
-        "/api/v1/ws", produces="application/json", frames=FRAME_TYPES, errors=(LimitExceeded,)
+        "/api/v1/ws",
+        produces="application/json",
+        frames=FRAME_TYPES,
+        errors=(LimitExceeded, UpgradeRefused),
     )
     async def ws(self, call: Call[Session, None, StreamQuery, None]) -> web.StreamResponse:
         """Everything that happens in my rooms, as WebSocket messages.
@@ -65,30 +64,6 @@ class StreamsApi:
         Each message is `{"type": …, "cursor": …, "data": …}`. Nothing needs to be sent; what is
         sent is ignored.
         """
-        self._streams.admit(call.caller)
-        # No compression: it would be done once for every reader.
-        socket = web.WebSocketResponse(
-            compress=False, max_msg_size=_WS_MESSAGE, autoping=True, timeout=LINGER
+        return await open_websocket(
+            self._streams, call.request, call.caller, call.query.cursor, WS
         )
-        await socket.prepare(call.request)
-        sink = Sink(call.request)
-        async with self._streams.subscribed(call.caller, sink, WS) as subscriber:
-            listening = asyncio.create_task(_listen(socket, subscriber, self._streams.hub))
-            try:
-                await self._streams.run(subscriber, call.query.cursor, call.caller)
-            finally:
-                listening.cancel()
-                await asyncio.gather(listening, return_exceptions=True)
-        sink.abort_later(subscriber.reason)
-        if subscriber.reason is not None and not socket.closed:
-            await socket.close(code=subscriber.reason.ws_code, message=subscriber.reason.encode())
-        return socket
-
-
-async def _listen(socket: web.WebSocketResponse, subscriber: Subscriber, hub: Hub) -> None:
-    """Answer pings, and notice when the reader goes."""
-    async for message in socket:
-        if message.type is WSMsgType.ERROR:
-            break
-    if subscriber.phase is not Phase.CLOSED:
-        hub.leave(subscriber)

@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 
 import aiohttp
 from aiohttp import web
 
+from ..bridge.duties import Duties
 from ..bridge.supervisor import Supervisor
 from ..config import Address, Config
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, Unavailable
 from ..matrix.registration import Registration
 from ..storage import event_log
-from ..storage.database import Database
+from ..storage.database import AWAY, Database
 from ..storage.instance import InstanceLock
-from ..stream.reasons import CloseReason
+from .draining import drain
 from .listeners import homeserver_app, operations_app, public_app
+from .office import OFFICE, Office, apart
 from .services import Services
 
 _GRACE = 10.0
 _CONNECTIONS = 64
+_BACKLOG = 4096
+"""All clients come back at once after an accident; the kernel takes less where it must."""
 
 
 class Bridge:
-    """One bridge.
+    """One bridge: the only one, or one of several workers.
 
     Args:
         config: The configuration.
         registration: What homeserver and bridge have agreed upon.
         dsn: The database, migrated.
+        worker: Which of those that share this machine's ports; None: it has them for itself.
     """
 
-    def __init__(self, config: Config, registration: Registration, dsn: str) -> None:
+    def __init__(
+        self, config: Config, registration: Registration, dsn: str, worker: int | None = None
+    ) -> None:
         self._config = config
         self._registration = registration
         self._dsn = dsn
+        self._worker = worker
         self._ending = AsyncExitStack()
+        self._sites: list[tuple[web.TCPSite, web.AppRunner]] = []
         self.addresses: dict[str, Address] = {}
         """Where each listener listens, once it does."""
 
@@ -50,37 +60,55 @@ class Bridge:
         database = Database(self._dsn)
         ending.push_async_callback(database.close)
         await database.open()
-        lock = InstanceLock(self._dsn)
-        ending.push_async_callback(lock.release)
-        await lock.acquire()
+        duties = await self._come_in()
         http = await ending.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=_CONNECTIONS))
         )
         async with database.connection() as connection:
             head = await event_log.head(connection)
-        services = Services(self._config, self._registration, database, http, head)
+        services = Services(self._config, self._registration, database, http, head, duties)
+        duties.position = lambda: services.hub.position
         ending.push_async_callback(services.picture_store.close)
         ending.push_async_callback(services.openmeet.close)
         for tenant in self._config.tenants:
             await services.directory.name_ghosts(tenant.id)
-        supervisor = Supervisor()
-        ending.push_async_callback(supervisor.stop)
+        everywhere, office = apart(services.loops)
+        supervisor = self._supervisor()
         ending.push_async_callback(services.delivery.stop)
         ending.push_async_callback(services.presence.stop)
         await self._listen_all(services, http)
-        ending.callback(_say_goodbye, services)
-        for name, loop in services.loops.items():
+        ending.push_async_callback(self._say_goodbye, services)
+        # What only one may do is given up first: the next one has it before this one has ended.
+        ending.push_async_callback(duties.release)
+        self._supervisor().start(OFFICE, Office(duties, office).run)
+        for name, loop in everywhere.items():
             supervisor.start(name, loop)
-        supervisor.start("instance-lock", lock.keep)
+        ending.push_async_callback(self._accept_no_more)
 
     async def stop(self) -> None:
         """End everything, in the order in which nothing is lost.
 
-        Streams are told to come back, and who waits for an event id is answered that it is
-        pending; a transaction that is being kept is answered; what is not sent stays in the
-        outbox.
+        Nobody new is let in, and other workers take over what only one may do. Streams are told to
+        come back, and who waits for an event id is answered that it is pending; a transaction that
+        is being kept is answered; what is not sent stays in the outbox.
         """
         await self._ending.aclose()
+
+    async def _come_in(self) -> Duties:
+        lock = InstanceLock(self._dsn)
+        duties = Duties(lock, [OFFICE])
+        self._ending.push_async_callback(duties.end)
+        try:
+            await duties.begin()
+        except AWAY as error:
+            raise Unavailable(f"The database does not answer: {error}") from error
+        self._supervisor().start("duties", duties.run)
+        return duties
+
+    def _supervisor(self) -> Supervisor:
+        supervisor = Supervisor()
+        self._ending.push_async_callback(supervisor.stop)
+        return supervisor
 
     async def _listen_all(self, services: Services, http: aiohttp.ClientSession) -> None:
         config = self._config
@@ -100,16 +128,41 @@ class Bridge:
         )
         self._ending.push_async_callback(runner.cleanup)
         await runner.setup()
-        address: Address = getattr(self._config.listen, name)
+        address = self._address(name)
+        site = web.TCPSite(
+            runner,
+            address.host,
+            address.port,
+            backlog=_BACKLOG,
+            reuse_port=self._worker is not None,
+        )
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            await site.start()
         except OSError as error:
             reason = f"cannot listen on {address}: {error.strerror or error}"
             raise ConfigError("configuration", None, f"listen.{name}", reason) from error
+        self._sites.append((site, runner))
         host, port = runner.addresses[0][:2]
         self.addresses[name] = Address(host, port)
 
+    def _address(self, name: str) -> Address:
+        address: Address = getattr(self._config.listen, name)
+        if name == "operations" and self._worker and address.port:
+            # Health and metrics are each worker's own.
+            return Address(address.host, address.port + self._worker)
+        return address
 
-def _say_goodbye(services: Services) -> None:
-    services.hub.close_all(CloseReason.SHUTDOWN)
-    services.sending.release()
+    async def _accept_no_more(self) -> None:
+        for site, _ in self._sites:
+            await site.stop()
+        # What was accepted just now begins to be answered before idle connections are closed.
+        await asyncio.sleep(0)
+        for _, runner in self._sites:
+            if runner.server is not None:
+                runner.server.pre_shutdown()
+
+    async def _say_goodbye(self, services: Services) -> None:
+        # Where there is nobody else to go to, waiting helps nobody.
+        alone = services.broadcast.alone
+        await drain(services.hub, 0 if alone else self._config.stream.drain)
+        services.sending.release()

@@ -42,7 +42,6 @@ from ..matrix.registration import Registration
 from ..openmeet.tenants import Tenants
 from ..openmeet.tokens import JoseVerifier, TokenVerifier
 from .services import Services
-from .streams import open_streams
 from .tenants import tenants_of
 from .web_app import add_web_app
 
@@ -63,7 +62,7 @@ def homeserver_app(
         services.ephemeral,
         services.inquiries,
         body_limit=config.limits.transaction_bytes,
-        refused=services.repair.ask,
+        refused=services.ask_repair,
     )
     app.add_routes(transactions.routes())
     return app
@@ -136,7 +135,7 @@ def _surfaces(
     yield preferences.ENDPOINTS, preferences.PreferencesApi(services.preferring)
     yield (
         streams.ENDPOINTS,
-        streams.StreamsApi(open_streams(config, services)),
+        streams.StreamsApi(services.open_streams),
     )
     yield integration.ENDPOINTS, integration.Integration(services.directory)
     yield (

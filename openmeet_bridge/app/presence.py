@@ -13,7 +13,7 @@ from ..core.naming import Naming
 from ..core.presence import Patience
 from ..matrix.homeserver import Homeserver
 from ..storage.database import Database
-from ..stream.hub import Hub
+from ..stream.broadcast import Broadcast
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,16 @@ class PresenceParts:
 
 
 def presence_parts(
-    config: Config, database: Database, homeserver: Homeserver, hub: Hub, naming: Naming
+    config: Config, database: Database, homeserver: Homeserver, broadcast: Broadcast, naming: Naming
 ) -> PresenceParts:
     """Return the parts. Where no tenant shows presence, all are there and none does anything."""
     section = config.presence
     tenants = {one.id for one in config.tenants if one.presence and section.enabled}
-    from_matrix = MatrixPresence(homeserver, naming)
+    from_matrix = MatrixPresence(database, homeserver, naming, broadcast)
     telling = PresenceTelling(database, homeserver, naming.bot) if section.matrix else None
     presence = Presence(
         database,
-        hub,
+        broadcast,
         from_matrix,
         naming.bot,
         tenants,

@@ -12,6 +12,7 @@ from ..bridge.comparison import COMPARE
 from ..bridge.delivery import Delivery
 from ..bridge.directory import Directory
 from ..bridge.drift import soon
+from ..bridge.duties import Duties
 from ..bridge.entries import Entries
 from ..bridge.ephemeral import EphemeralEvents
 from ..bridge.erasure import ERASURE, Erasures
@@ -28,6 +29,7 @@ from ..bridge.pictures import Pictures
 from ..bridge.portals import Portals
 from ..bridge.preferences import Preferring
 from ..bridge.progress import Progress
+from ..bridge.reach import Reach
 from ..bridge.receipts import Receipts
 from ..bridge.reconciler import Reconciler, Work
 from ..bridge.repair import Repair
@@ -49,30 +51,39 @@ from ..bridge.vitals import Vitals
 from ..config import Config
 from ..core.entry import LogEntry
 from ..core.errors import BridgeError, Unavailable
-from ..core.ids import Mxid, PortalKind, RoomId, TenantId, UserSlug
+from ..core.ids import Mxid, PortalKind, Position, RoomId, TenantId, UserSlug
 from ..core.rules import Rules
 from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
 from ..openmeet.pictures import PictureStore
-from ..storage import event_log
+from ..storage import duties, event_log
 from ..storage.announcements import Announcements
 from ..storage.database import Database
 from ..storage.event_log import Head
+from ..storage.instance import InstanceLock
 from ..storage.outbox import Message
 from ..stream import frames
-from ..stream.bus import LocalBus
+from ..stream.broadcast import Broadcast
 from ..stream.feed import Feed
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
+from ..stream.sockets import Sockets
 from .accounts import account_parts
+from .buses import bus_parts
+from .office import OFFICE
 from .openmeet import comparison_of, openmeet_sources_of
 from .presence import presence_parts
+from .streams import open_streams
 from .tenants import rules_of
 from .web_chats import WebChats
 from .webhooks import webhook_loops
 
 _DELIVERY_PATIENCE = 30.0
 _DEFAULT_RULES = Rules()
+_LOOK = 0.25
+_JOBS = "jobs"
+_REPAIR = "repair"
+_HOMESERVER_BACK = "homeserver-back"
 
 
 class Services:
@@ -84,6 +95,7 @@ class Services:
         database: Open, and migrated.
         http: For all calls to the homeserver.
         head: The end of the log: streams are live from here.
+        place: This process among the workers. Without it, it does nothing that one of them does.
     """
 
     def __init__(
@@ -93,12 +105,15 @@ class Services:
         database: Database,
         http: aiohttp.ClientSession,
         head: Head,
+        place: Duties | None = None,
     ) -> None:
+        self._duties = place or Duties(InstanceLock(database.dsn), [])
         limits = config.limits
         self.naming = registration.naming
         self._database = database
         self._rules = rules_of(config)
-        self._bus = LocalBus()
+        bus = bus_parts(config, head.epoch)
+        self._bus, self._bus_loops, self.close_bus = bus.bus, bus.loops, bus.close
         self.hub = Hub(
             head.epoch,
             head.position,
@@ -106,6 +121,9 @@ class Services:
             parked_frames=limits.parked_frames,
             heartbeat=config.stream.heartbeat,
         )
+        self.broadcast = Broadcast(self.hub, self._bus)
+        self._bus.heard = self.broadcast.heard
+        self.hub.begun, self.hub.over = self.broadcast.begun, self.broadcast.over
         homeserver = Homeserver(http, config.homeserver.url, registration.as_token)
         self.picture_store = PictureStore(
             max_bytes=config.pictures.max_bytes,
@@ -136,7 +154,7 @@ class Services:
             database,
             self._works,
             config.rooms.jobs_at_once,
-            unseen=lambda: self.repair.ask(),
+            unseen=lambda: self.ask_repair(),
         )
         self.directory = Directory(
             database,
@@ -156,14 +174,14 @@ class Services:
             homeserver,
             self.naming,
             self.directory,
-            self.reconciler.wake,
+            self._wake_jobs,
             user_gone=self._user_gone,
         )
         self.openmeet = openmeet_sources_of(config)
         self.openmeet_database = self.openmeet.database
         self.comparison = (
             comparison_of(
-                config, database, self.directory, self.openmeet_database, self.reconciler.wake
+                config, database, self.directory, self.openmeet_database, self._wake_jobs
             )
             if self.openmeet_database
             else None
@@ -174,7 +192,7 @@ class Services:
             self.ghosts,
             self.roster,
             self.comparison,
-            self.reconciler.wake,
+            self._wake_jobs,
             config.web_app.arrival_wait,
         )
         self._accounts = account_parts(
@@ -191,22 +209,25 @@ class Services:
         self.room_names = RoomNames(database)
         self.progress = Progress(database)
         self.snapshots = Snapshots(database, self.directory, config.openmeet.max_removals)
-        self.sending = Sending(database, _sending_limits(config), self._wake_delivery)
+        self.sending = Sending(
+            database, _sending_limits(config), self._wake_delivery, self.broadcast
+        )
         self.delivery = Delivery(
             database,
             homeserver,
             self.ghosts,
-            settled=self.sending.tell,
+            self._duties,
+            settled=self.sending.settled,
             failed=self._send_failed,
-            unreachable=self._homeserver_away,
+            unreachable=self.ask_repair,
         )
-        self.unread = UnreadState(database, self.hub)
+        self.unread = UnreadState(database, self.broadcast)
         self.ingest = Ingest(
             database,
             self.naming,
             self._bus.grown,
             self.sending.confirmed,
-            drifted=soon(self.reconciler.wake),
+            drifted=soon(self._wake_jobs),
             read=self.unread.changed,
         )
         self._upgrades = Upgrades(database, homeserver, self.ingest, self.naming, self._bus.grown)
@@ -218,7 +239,7 @@ class Services:
             self.naming,
             self._rules_of,
             self._space_views(config),
-            self.reconciler.wake,
+            self._wake_jobs,
             config.rooms.version,
         )
         self._rooms = RoomJobs(portals, self._upgrades, self._spaces)
@@ -228,20 +249,20 @@ class Services:
             self._looks,
             [tenant.id for tenant in config.tenants],
             config.rooms.sweep,
-            self.reconciler.wake,
+            self._wake_jobs,
         )
-        self.typing = Typing(database, homeserver, self.hub)
-        parts = presence_parts(config, database, homeserver, self.hub, self.naming)
+        self.typing = Typing(database, homeserver, self.broadcast)
+        parts = presence_parts(config, database, homeserver, self.broadcast, self.naming)
         self.presence, self._presence_loops = parts.presence, parts.loops
         self.preferring = Preferring(database, self.presence)
         self.hub.moved = self.presence.moved
         self.hub.greeting = self.typing.now_in
         self.hub.dispatched = self._dispatched
         self.receipts = Receipts(
-            database, homeserver, self.hub, self.naming.bot, self.unread.changed
+            database, homeserver, self.broadcast, self.naming.bot, self.unread.changed
         )
         self.ephemeral = EphemeralEvents(self.typing, self.receipts, parts.from_matrix)
-        self.inquiries = Inquiries(database, self.naming, homeserver, self.reconciler.wake)
+        self.inquiries = Inquiries(database, self.naming, homeserver, self._wake_jobs)
         self.repair = Repair(
             database,
             homeserver,
@@ -254,6 +275,11 @@ class Services:
             recovered=self._homeserver_back,
             delivered=self._all_delivered,
         )
+        self._reach = Reach(homeserver, lambda: not self._in_office, self.delivery.resume)
+        self._duties.gone = self.delivery.take_over
+        self.broadcast.on_wake(_JOBS, lambda _: self.reconciler.wake())
+        self.broadcast.on_wake(_REPAIR, lambda _: self.repair.ask())
+        self.broadcast.on_wake(_HOMESERVER_BACK, lambda _: self.delivery.resume())
         self.room_lists = RoomLists(database, self.naming)
         history = History(database, homeserver, self.naming.bot)
         self.timeline = Timeline(database, history, page_limit=limits.timeline_page)
@@ -270,6 +296,8 @@ class Services:
         self.identity = Identity(database, ticket_lifetime=limits.ticket_lifetime)
         log_view = LogView(database)
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
+        self.sockets = Sockets()
+        self.open_streams = open_streams(config, self.streams, self.hub, self.sockets)
         self._vitals = Vitals(database, self.hub)
         self._housekeeping = Housekeeping(database, self.naming.bot, outbox_kept=limits.outbox_kept)
         self._feed = Feed(log_view.after, self.hub, self._bus)
@@ -290,8 +318,11 @@ class Services:
             "typing-notices": self.typing.notices.run,
             **self._presence_loops,
             "unread": self.unread.run,
+            "settled": self.sending.run,
             "heartbeat": self.hub.beat,
+            **self._bus_loops,
             "vitals": self._vitals.run,
+            "homeserver": self._reach.run,
             "housekeeping": self._housekeeping.run,
             **self._webhooks,
             **self._accounts.loops,
@@ -348,7 +379,13 @@ class Services:
         return None
 
     async def _check_homeserver(self) -> str | None:
-        return None if self.repair.reachable else "the homeserver does not answer"
+        answers = self.repair.reachable if self._in_office else self._reach.answers
+        return None if answers else "the homeserver does not answer"
+
+    @property
+    def _in_office(self) -> bool:
+        """Whether the loops that run in one worker only run in this one."""
+        return self._duties.holds(OFFICE)
 
     def _space_views(self, config: Config) -> SpaceViews:
         return SpaceViews(
@@ -368,18 +405,38 @@ class Services:
         try:
             async with asyncio.timeout(_DELIVERY_PATIENCE):
                 await self.hub.reached(head.position)
+                await self._others_reached(head.position)
         except TimeoutError:
             raise Unavailable("Streams have not been given the end of the log.") from None
+
+    async def _others_reached(self, position: Position) -> None:
+        """Wait until the streams of the other workers have been given the log up to there."""
+        while self._duties.others:
+            async with self._database.connection() as connection:
+                least = await duties.least_position(connection, self._duties.worker)
+            if least is None or least >= position:
+                return
+            await asyncio.sleep(_LOOK)
+
+    def ask_repair(self) -> None:
+        """Ask for a look at the homeserver at once, in whichever worker that is done."""
+        self._call(_REPAIR, self.repair.ask)
+
+    def _wake_jobs(self) -> None:
+        self._call(_JOBS, self.reconciler.wake)
+
+    def _call(self, name: str, here: Callable[[], None]) -> None:
+        if self._in_office:
+            here()
+        else:
+            self.broadcast.wake(name)
 
     def _wake_delivery(self, room_id: RoomId) -> None:
         self.delivery.wake(room_id)
 
-    def _homeserver_away(self) -> None:
-        self.repair.ask()
-
     def _homeserver_back(self) -> None:
         self.reconciler.wake()
-        self.delivery.resume()
+        self.broadcast.wake(_HOMESERVER_BACK)
 
     def _dispatched(self, batch: Sequence[LogEntry]) -> None:
         self.typing.happened(batch)
@@ -406,7 +463,7 @@ class Services:
             event_id=message.about,
             key=message.key,
         )
-        self.hub.to_user(message.sender, frame)
+        self.broadcast.to_user(message.sender, frame)
 
 
 def _sending_limits(config: Config) -> Limits:

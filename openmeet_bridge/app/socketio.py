@@ -9,7 +9,6 @@ from ..api.web_app.socketio_limits import SocketLimits
 from ..api.web_app.socketio_server import SocketIo
 from ..config import Config
 from .services import Services
-from .streams import open_streams
 
 
 def socketio_of(config: Config, services: Services, sessions: Sessions) -> SocketIo:
@@ -25,7 +24,7 @@ def socketio_of(config: Config, services: Services, sessions: Sessions) -> Socke
     )
     return SocketIo(
         Handshake(sessions),
-        open_streams(config, services),
+        services.open_streams,
         events,
         config.web_app.transports,
         SocketLimits(buffer_bytes=config.limits.subscriber_buffer_bytes),

@@ -15,7 +15,6 @@ from ..config import Config
 from ..core.ids import PortalKind
 from .services import Services
 from .socketio import socketio_of
-from .streams import open_streams
 
 
 def add_web_app(
@@ -38,7 +37,7 @@ def add_web_app(
 
 
 def _surfaces(config: Config, services: Services) -> Iterator[tuple[Endpoints, object]]:
-    yield sse.ENDPOINTS, sse.EventStream(open_streams(config, services))
+    yield sse.ENDPOINTS, sse.EventStream(services.open_streams)
     yield from _chats(config, services)
     endpoint = config.web_app.endpoint or config.public_url
     yield (

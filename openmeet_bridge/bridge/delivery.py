@@ -1,8 +1,13 @@
 """Delivery: from the outbox to the homeserver, each message and each change as one event.
 
-One worker a room sends its rows in order, each with a transaction id that follows from the row, as
+One task a room sends its rows in order, each with a transaction id that follows from the row, as
 a device that the homeserver remembers: however often a send is repeated, after whatever crash, it
 becomes one event.
+
+Of several workers one has a room's turn (``storage/room_turns``) and sends what any of them has
+accepted. A worker that was stopped, and goes on after another has taken the turn, can at most
+repeat the one message that it was about: the other has sent that first, so nothing gets out of
+order.
 """
 
 from __future__ import annotations
@@ -25,10 +30,12 @@ from ..matrix.errors import (
     TokenRefused,
 )
 from ..matrix.homeserver import Homeserver
-from ..storage import outbox, outbox_changes
+from ..storage import outbox, outbox_changes, room_turns
 from ..storage.database import Database
 from ..storage.outbox import Message
+from ..storage.room_turns import Attempt
 from ..telemetry import OUTBOX_WORKERS, SENDS
+from .duties import Duties
 from .ghosts import DEVICE, Ghosts
 
 log = structlog.get_logger(__name__)
@@ -53,6 +60,7 @@ class Delivery:
         database: The outbox.
         homeserver: Where the messages go.
         ghosts: Makes senders that do not exist yet.
+        duties: Who this worker is.
         settled: Called with the id of a message that was sent or given up.
         failed: Called with a message that can never be sent, to tell its sender.
         unreachable: Called when the homeserver gave no answer: somebody must see when it is back.
@@ -63,6 +71,7 @@ class Delivery:
         database: Database,
         homeserver: Homeserver,
         ghosts: Ghosts,
+        duties: Duties,
         *,
         settled: Callable[[int], None],
         failed: Callable[[Message], None],
@@ -71,6 +80,7 @@ class Delivery:
         self._database = database
         self._homeserver = homeserver
         self._ghosts = ghosts
+        self._duties = duties
         self._settled = settled
         self._failed = failed
         self._unreachable = unreachable
@@ -78,6 +88,7 @@ class Delivery:
         self._more: set[RoomId] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._back = asyncio.Event()
+        self._free = asyncio.Event()
         self._stopped = False
 
     def wake(self, room_id: RoomId) -> None:
@@ -94,6 +105,10 @@ class Delivery:
         self._back.set()
         self._back = asyncio.Event()
 
+    def take_over(self) -> None:
+        """Another worker is there no more: whatever it was about to send is free."""
+        self._free.set()
+
     async def run(self) -> None:
         """Look now and then for messages that nobody sends: at start, those of the last run."""
         while True:
@@ -101,12 +116,25 @@ class Delivery:
                 await self._resume()
             except Unavailable as error:
                 log.info("outbox.away", error=str(error))
-            await asyncio.sleep(_SWEEP)
+            try:
+                async with asyncio.timeout(_SWEEP):
+                    await self._free.wait()
+            except TimeoutError:
+                continue
+            self._free.clear()
+            await self._clear_up()
 
     async def _resume(self) -> None:
         async with self._database.connection() as connection:
-            for room_id in await outbox.pending_rooms(connection):
+            for room_id in await room_turns.pending_rooms(connection, self._duties.worker):
                 self.wake(room_id)
+
+    async def _clear_up(self) -> None:
+        try:
+            async with self._database.connection() as connection:
+                await room_turns.forget_dead(connection)
+        except Unavailable as error:
+            log.debug("turns.not_cleared", error=str(error))
 
     async def stop(self) -> None:
         """Stop all workers. What is not sent stays in the outbox."""
@@ -123,6 +151,8 @@ class Delivery:
                 while (message := await self._next(room_id)) is not None:
                     async with self._turns:
                         pause = await self._deliver(message)
+                    if pause is None:
+                        break
                     if pause:
                         await self._rest(pause)
         finally:
@@ -143,13 +173,18 @@ class Delivery:
         while True:
             try:
                 async with self._database.connection() as connection:
-                    return await outbox.next_pending(connection, room_id)
+                    found = await room_turns.next_pending(connection, room_id, self._duties.worker)
+                if not found.called:
+                    return found.message
             except Unavailable:
                 await asyncio.sleep(_jittered(tries))
                 tries += 1
 
-    async def _deliver(self, message: Message) -> float:
-        """Try to send a message once; return how long to wait before looking at the room again."""
+    async def _deliver(self, message: Message) -> float | None:
+        """Try to send a message once; return how long to wait before looking at the room again.
+
+        None where the room is another worker's turn: that one has been called.
+        """
         try:
             return await self._try(message)
         except (HomeserverError, Unavailable) as error:
@@ -161,14 +196,17 @@ class Delivery:
             log.exception("send.crashed", room=message.room_id)
             return self._later(message, error)
 
-    async def _try(self, message: Message) -> float:
+    async def _try(self, message: Message) -> float | None:
         try:
+            async with self._database.connection() as connection:
+                attempt = await room_turns.attempt(connection, message, self._duties.worker)
+            if attempt is Attempt.ANOTHERS or not self._duties.certain():
+                return None
+            if attempt is Attempt.NEEDLESS:
+                return 0
             if _too_old(message):
                 await self._settle_old(message)
                 return 0
-            async with self._database.connection() as connection:
-                if not await outbox.note_attempt(connection, message.id):
-                    return 0
             await self._sent(message, await self._send(message))
         except TokenRefused:
             raise

@@ -84,6 +84,8 @@ class EphemeralEvents:
                     marks.extend(_marks(event.room_id, event.content))
             except UNREADABLE as error:
                 log.warning("ephemeral.unreadable", type=event.type, error=str(error))
+        if self._presence is not None:
+            self._presence.say()
         try:
             if marks:
                 await self._receipts.heard(marks)

@@ -6,7 +6,7 @@ answer; whatever happened before is undone as a whole, and whatever comes twice 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 import structlog
@@ -16,6 +16,7 @@ from ..core.events import (
     CREATE,
     HISTORY_VISIBILITY,
     KEPT_STATE,
+    MEMBER,
     Event,
     is_soft_failed,
     portal_mark,
@@ -40,6 +41,7 @@ REPAIR = "repair"
 Source = str
 Confirmed = list[outbox.Sent]
 Read = list[tuple[RoomId, Mxid]]
+Grown = Callable[[Position, Collection[str]], None]
 
 
 class Ingest:
@@ -48,7 +50,8 @@ class Ingest:
     Args:
         database: Where the log is.
         naming: Tells the bot, whose rooms are portals.
-        grown: Called after each commit with the new end of the log.
+        grown: Called after each commit with the new end of the log, and whom that concerns: rooms,
+            and users who came or went. With nobody named, it concerns everybody.
         confirmed: Called after each commit with the sends whose echo came in.
         drifted: Called after each commit that wanted jobs, because somebody changed a room.
         read: Called after each commit with those who have read further by what they said.
@@ -58,7 +61,7 @@ class Ingest:
         self,
         database: Database,
         naming: Naming,
-        grown: Callable[[Position], None],
+        grown: Grown,
         confirmed: Callable[[Confirmed], None],
         drifted: Callable[[], None] = lambda: None,
         read: Callable[[Read], None] = lambda _: None,
@@ -163,7 +166,7 @@ class Ingest:
         if batch.confirmed:
             self._confirmed(batch.confirmed)
         if batch.position > batch.began:
-            self._grown(batch.position)
+            self._grown(batch.position, batch.topics)
         if batch.drifted:
             self._drifted()
         if batch.counting.read:
@@ -183,6 +186,8 @@ class _Batch:
         self.confirmed: Confirmed = []
         self.drifted = False
         self.counting = Counting(naming.bot)
+        self._topics: set[str] = set()
+        self._adopted = False
         self._connection = connection
         self._naming = naming
         self._drift = Drift(naming.bot)
@@ -223,9 +228,15 @@ class _Batch:
                 ref = await directory.heir(self._connection, ref, self._naming.alias(ref))
                 if await rooms.bind(self._connection, event.room_id, ref):
                     # What overtook the first event, or outlived it, has waited for this.
-                    self.position = await event_log.adopt(
-                        self._connection, event.room_id, ref.tenant
-                    )
+                    end = await event_log.adopt(self._connection, event.room_id, ref.tenant)
+                    # Who came in meanwhile is not known here.
+                    self._adopted = self._adopted or end > self.position
+                    self.position = end
+
+    @property
+    def topics(self) -> Collection[str]:
+        """Whom this batch concerns; nobody named means everybody."""
+        return () if self._adopted else self._topics
 
     def add(self, event: Event, sort_key: int | None = None) -> None:
         """Append an event; without a sort key it comes last in its room."""
@@ -237,6 +248,7 @@ class _Batch:
         row = part.row(event, found, self.position, key, effect=effect, source=self.source)
         self.rows.append(row)
         self.counting.add(event, row)
+        self._concern(event)
         self._note_state(row)
 
     def move(self, event: Event, sort_key: int | None) -> None:
@@ -245,6 +257,7 @@ class _Batch:
         key = self.position * SORT_KEY_STEP if sort_key is None else sort_key
         self.moves.append((event.event_id, self.position, key))
         self.counting.move(event)
+        self._concern(event)
         if event.state_key is not None:
             self._moved_state.add((event.room_id, event.type, event.state_key))
             self._drift.see(event.room_id, event.type, event.state_key, event.sender, 0)
@@ -282,6 +295,12 @@ class _Batch:
         self.confirmed = await outbox.confirm(
             self._connection, [(row.sender, row.client_txn_id, row.event_id) for row in echoes]
         )
+
+    def _concern(self, event: Event) -> None:
+        self._topics.add(event.room_id)
+        if event.type == MEMBER and event.state_key is not None:
+            # Somebody who comes in may have a stream where nobody else reads this room.
+            self._topics.add(event.state_key)
 
     def _note_state(self, row: Row) -> None:
         if row.state_key is None:

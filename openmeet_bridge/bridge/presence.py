@@ -2,6 +2,11 @@
 
 It is computed, never kept: after a restart nobody is there until their streams come back. Only
 when somebody was last there is written, now and then.
+
+Where there are several processes, each knows of everybody: it is told by the others of whom they
+have streams, computes the same as they, and tells the streams that it has itself. When somebody
+was there is written by the process that had their streams; where that has died, by all others, in
+the same words.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,14 +23,17 @@ import structlog
 from ..core.entry import LogEntry, Person
 from ..core.errors import NotFound, Unavailable
 from ..core.ids import Mxid, RoomId, TenantId
-from ..core.presence import OFFLINE, Attendance, Patience, State
+from ..core.presence import OFFLINE, ONLINE, Attendance, Patience, State
 from ..storage import presence, rooms
-from ..storage.database import Database
+from ..storage.database import Connection, Database
 from ..storage.presence import Audience
-from ..stream.hub import Hub
+from ..stream.broadcast import Broadcast
+from ..stream.bus import EVERYBODY
+from ..stream.signals import Attendant, PresenceChosen
 from .matrix_presence import MatrixPresence
 from .presence_frames import Change, PresenceFrames
 from .presence_record import PresenceRecord
+from .presence_sharing import PresenceSharing
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +46,7 @@ CHANGES = 200
 _TICK = 1.0
 _TICKS_OF_A_ROUND = 10
 _ROUNDS_OF_A_RECORD = 30
-_DOUBTED = 1000
+_CHOSEN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +63,7 @@ class Presence:
 
     Args:
         database: Who is in which room, and when people were last there.
-        hub: Whose streams are open.
+        broadcast: Leads to the streams that are open here, and to the other processes.
         from_matrix: Knows who of Matrix is there.
         bot: Is in every room, and no person.
         tenants: Whose people may see one another's presence.
@@ -67,7 +76,7 @@ class Presence:
     def __init__(
         self,
         database: Database,
-        hub: Hub,
+        broadcast: Broadcast,
         from_matrix: MatrixPresence,
         bot: Mxid,
         tenants: Collection[TenantId],
@@ -78,7 +87,8 @@ class Presence:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
-        self._hub = hub
+        self._broadcast = broadcast
+        self._hub = broadcast.hub
         self._from_matrix = from_matrix
         self._bot = bot
         self._tenants = tenants
@@ -86,9 +96,14 @@ class Presence:
         self._told = told
         self._clock = clock
         self._wall = wall
-        self._frames = PresenceFrames(database, hub, tenants)
+        self._frames = PresenceFrames(database, self._hub, tenants)
         self._record = PresenceRecord(database, clock)
+        self._sharing = PresenceSharing(
+            broadcast, self._attendant, self._learned, self._recount_all, clock
+        )
         self._ours: dict[Mxid, Attendance] = {}
+        self._kept: set[Mxid] = set()  # of these it is written here when they were there
+        self._chosen: dict[Mxid, None] = {}
         self._leaving: set[Mxid] = set()
         self._moved: dict[Mxid, None] = {}
         # Of these it is looked whether they are there as readers were told last.
@@ -97,6 +112,7 @@ class Presence:
         self._publishing = asyncio.Lock()
         self._round: list[Mxid] = []
         self._rounds = 0
+        broadcast.on(PresenceChosen, self._choice_heard)
 
     # What is heard
 
@@ -107,20 +123,30 @@ class Presence:
 
     def say(self, mxid: Mxid, *, active: bool) -> None:
         """Note what one of a person's clients says. Without an open stream it says nothing."""
+        before = self._sign(mxid, active=active)
+        if before is not None and not (active and before == ONLINE):
+            # That who is there still is, is said again once a minute anyway.
+            self._sharing.changed(mxid)
+
+    def _sign(self, mxid: Mxid, *, active: bool) -> State | None:
+        """Note a sign of life, or that there is none; return how they were there before."""
         if mxid in self._moved:
             self._count()
         attendance = self._ours.get(mxid)
         if attendance is None:
-            return
+            return None
+        before = attendance.state(self._clock())
         (attendance.active if active else attendance.idle)(self._clock())
         self._doubtful[mxid] = None
+        return before
 
     def happened(self, batch: Sequence[LogEntry]) -> None:
         """Take messages for signs of life, and let a room be told of who comes and is there."""
         for logged in batch:
             effect, entry = logged.effect, logged.entry
             if entry.state_key is None and not logged.changed:
-                self.say(entry.sender.mxid, active=True)
+                # Every process reads it in the log: it need not be said to any.
+                self._sign(entry.sender.mxid, active=True)
             if effect is not None and effect.joined and effect.user.mxid in self._shown:
                 del self._shown[effect.user.mxid]
                 self._doubtful[effect.user.mxid] = None
@@ -130,6 +156,8 @@ class Presence:
         for known in (self._ours, self._doubtful, self._shown):
             known.pop(mxid, None)
         self._leaving.discard(mxid)
+        self._kept.discard(mxid)
+        self._sharing.forget(mxid)
         self._record.forget(mxid)
         self._told(mxid, OFFLINE)
 
@@ -151,10 +179,17 @@ class Presence:
                 raise NotFound("You are in no such room.")
             if tenant not in self._tenants:
                 return []
+            here |= await self._there_elsewhere(connection, room_id)
             found = await presence.of_room(
                 connection, tenant, room_id, sorted(here), self._bot, LISTED
             )
         return [self._present(person, last_seen) for person, last_seen in found]
+
+    async def _there_elsewhere(self, connection: Connection, room_id: RoomId) -> AbstractSet[Mxid]:
+        elsewhere = self._sharing.elsewhere
+        if not elsewhere:
+            return frozenset()
+        return {one for one in await presence.people_of(connection, room_id) if one in elsewhere}
 
     def _present(self, person: Person, last_seen: datetime | None) -> Present:
         now = self._current(person.mxid)
@@ -164,24 +199,22 @@ class Presence:
     # What is told
 
     async def run(self) -> None:
-        """Tell for ever.
-
-        Raises:
-            Unavailable: The database is away at the beginning.
-        """
-        async with self._database.connection() as connection:
-            self._from_matrix.doubt(await presence.begin(connection, _DOUBTED))
+        """Tell for ever."""
         while True:
-            await asyncio.sleep(_TICK)
             await self.tick()
+            await asyncio.sleep(_TICK)
 
     async def tick(self) -> None:
         """Tell what has changed. While the database is away, nobody is told anything."""
         self._count()
+        died = self._sharing.tick()
+        self._recount_all(died)
+        self._kept |= self._ours.keys() & set(died)
         self._doubtful |= dict.fromkeys(self._leaving)
         self._doubtful |= dict.fromkeys(self._from_matrix.take_changed())
         self._look_round()
         try:
+            await self._publish_chosen()
             await self._publish(self._due())
             await self._frames.publish_waiting(self._current)
             await self._record.save()
@@ -196,12 +229,29 @@ class Presence:
         """
         self._record.forget(mxid)
         self._count()
+        self._broadcast.say(EVERYBODY, PresenceChosen(mxid))
         await self._publish([self._current(mxid)], at_once=True)
+
+    def _choice_heard(self, said: PresenceChosen) -> None:
+        if self._tenants and (said.mxid in self._chosen or len(self._chosen) < _CHOSEN):
+            self._record.forget(said.mxid)
+            self._chosen[said.mxid] = None
+
+    async def _publish_chosen(self) -> None:
+        chosen = list(self._chosen)[:CHANGES]
+        await self._publish([self._current(one) for one in chosen], at_once=True)
+        for mxid in chosen:
+            self._chosen.pop(mxid, None)
 
     async def stop(self) -> None:
         """Write when those were last there who are there now."""
         self._count()
-        self._note(Change(one, OFFLINE, self._current(one).last_seen, True) for one in self._ours)
+        self._note(
+            Change(one, OFFLINE, self._current(one).last_seen, True)
+            for one in self._kept
+            if one in self._ours and not self._sharing.elsewhere.streams(one)
+        )
+        self._sharing.leave()
         try:
             await self._record.save(everything=True)
         except Unavailable as error:
@@ -216,10 +266,53 @@ class Presence:
                 if self._hub.tenant_of(mxid) not in self._tenants:
                     continue
                 self._ours[mxid] = Attendance(self._patience, now)
-            streams = self._hub.streams_of(mxid)
-            self._ours[mxid].count(streams, now)
-            (self._leaving.discard if streams else self._leaving.add)(mxid)
+            self._recount(mxid, ours=True)
+            self._kept.add(mxid)
+            self._sharing.changed(mxid)
+
+    def _recount(self, mxid: Mxid, *, ours: bool = False) -> None:
+        """Count the streams of somebody, here and elsewhere, and their idle clients elsewhere."""
+        attendance = self._ours.get(mxid)
+        if attendance is None:
+            return
+        elsewhere = self._sharing.elsewhere
+        streams = self._hub.streams_of(mxid) + elsewhere.streams(mxid)
+        attendance.count(streams, self._clock(), ours=ours)
+        attendance.idle_elsewhere = elsewhere.idle(mxid, attendance.life_at)
+        (self._leaving.discard if streams else self._leaving.add)(mxid)
+        if ours or attendance.state(self._clock()) != self._shown.get(mxid, OFFLINE):
             self._doubtful[mxid] = None
+
+    def _recount_all(self, mxids: Iterable[Mxid]) -> None:
+        for mxid in mxids:
+            self._recount(mxid)
+
+    def _attendant(self, mxid: Mxid) -> Attendant:
+        """Return how somebody is there by this process."""
+        attendance = self._ours.get(mxid)
+        streams = self._hub.streams_of(mxid)
+        if attendance is None:
+            return Attendant(mxid, 0)
+        now = self._clock()
+        return Attendant(
+            mxid,
+            streams,
+            attendance.idle_words,
+            now - attendance.life_at,
+            now - attendance.idle_at,
+        )
+
+    def _learned(self, said: Attendant) -> None:
+        """Note how somebody is there by another process."""
+        now = self._clock()
+        life_at = now - said.life_age
+        attendance = self._ours.get(said.mxid)
+        if attendance is None:
+            if not said.streams or said.mxid not in self._sharing.elsewhere or not self._tenants:
+                return
+            attendance = self._ours[said.mxid] = Attendance(self._patience, life_at)
+        attendance.hear(life_at, now - said.idle_age if said.idle else None, now)
+        self._recount(said.mxid)
 
     def _look_round(self) -> None:
         """Doubt some of those who are there: each comes up once in ten looks.
@@ -238,7 +331,8 @@ class Presence:
             attendance = self._ours.get(mxid)
             if attendance and attendance.state(now) != self._shown.get(mxid, OFFLINE):
                 self._doubtful[mxid] = None
-            if self._rounds % _ROUNDS_OF_A_RECORD == 0 and mxid in self._shown:
+            due = self._rounds % _ROUNDS_OF_A_RECORD == 0
+            if due and mxid in self._shown and mxid in self._kept:
                 self._note([self._current(mxid)])
 
     def _current(self, mxid: Mxid) -> Change:
@@ -280,7 +374,15 @@ class Presence:
             told = changes[: len(changes) - len(left)]
             for change in told:
                 self._settle(change, seen_by[change.mxid])
-            self._note(one for one in told if seen_by[one.mxid])
+            self._note(one for one in told if seen_by[one.mxid] and self._writes(one))
+
+    def _writes(self, change: Change) -> bool:
+        """Whether it is this process that writes when somebody was there."""
+        if self._broadcast.alone:
+            return True
+        if change.ours:
+            return change.mxid in self._kept
+        return self._from_matrix.heard_here(change.mxid)
 
     def _settle(self, change: Change, seen_by: Sequence[Audience]) -> None:
         """Note what readers know now."""
@@ -304,6 +406,7 @@ class Presence:
         """Keep nothing of somebody who is gone, and of whom that was told."""
         self._ours.pop(mxid, None)
         self._leaving.discard(mxid)
+        self._kept.discard(mxid)
         self._from_matrix.forget(mxid)
 
     def _note(self, changes: Iterable[Change]) -> None:

@@ -73,7 +73,10 @@ class PresenceTelling:
     def tell(self, mxid: Mxid, state: State) -> None:
         """Let the homeserver be told how a ghost is there."""
         known = self._people.get(mxid)
-        if known is not None:
+        if known is not None and state == OFFLINE == known.told:
+            # Nobody was told, perhaps because another process tells.
+            del self._people[mxid]
+        elif known is not None:
             known.wanted = state
         elif state != OFFLINE:
             if len(self._people) >= _REMEMBERED:

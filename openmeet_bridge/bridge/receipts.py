@@ -17,7 +17,7 @@ from ..storage import lines, preferences, read_marks, room_list, rooms, unread
 from ..storage.database import Connection, Database
 from ..storage.read_marks import ReadMark
 from ..stream import frames
-from ..stream.hub import Hub
+from ..stream.broadcast import Broadcast
 from ..telemetry import EPHEMERAL_DROPPED
 from . import reading
 from .rights import Actor
@@ -37,7 +37,7 @@ class Receipts:
     Args:
         database: Where the marks are.
         homeserver: Gets the receipts of ghosts.
-        hub: Gets the receipts of everybody.
+        broadcast: Gets the receipts of everybody.
         bot: Reads everything, and is named nowhere.
         changed: Told of those for whom less is unread now, and where.
     """
@@ -46,7 +46,7 @@ class Receipts:
         self,
         database: Database,
         homeserver: Homeserver,
-        hub: Hub,
+        broadcast: Broadcast,
         bot: Mxid,
         changed: Callable[[Iterable[tuple[RoomId, Mxid]]], None] = lambda _: None,
     ) -> None:
@@ -54,7 +54,7 @@ class Receipts:
         self._bot = bot
         self._changed = changed
         self._homeserver = homeserver
-        self._hub = hub
+        self._broadcast = broadcast
         # Only the newest of each reader and room matters: a slow homeserver gets fewer, not later.
         self._unsent: dict[tuple[RoomId, Mxid], EventId] = {}
         self._waiting = asyncio.Event()
@@ -137,7 +137,7 @@ class Receipts:
 
     def _publish(self, moved: Sequence[Receipt]) -> None:
         for mark in moved:
-            self._hub.to_room(mark.room_id, frames.receipt(mark))
+            self._broadcast.to_room(mark.room_id, frames.receipt(mark))
 
 
 async def _check(connection: Connection, actor: Actor, event_id: EventId, field: str) -> None:

@@ -1,5 +1,7 @@
 """The reconciler: runs the jobs that make Matrix equal to the directory, one per portal at a time.
 
+It runs in one worker only. Another that takes its place takes its jobs too.
+
 Jobs are rows: they survive a crash, and asking for one twice is asking once. A failure is tried
 again with growing, jittered pauses; what the homeserver refuses for good stays visible as failed
 until OpenMeet changes something.
@@ -55,7 +57,7 @@ class Reconciler:
         self._works = works
         self._at_once = at_once
         self._wanted = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Job] = {}
 
     def wake(self) -> None:
         """Say that there may be a job."""
@@ -71,9 +73,16 @@ class Reconciler:
                 if not await self._start_due():
                     await self._pause()
         finally:
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        """End what runs, and leave it to the next one, who need not wait for the leases."""
+        given_up = list(self._running.values())
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if given_up:
+            await self._note(lambda connection: jobs.release(connection, given_up))
 
     async def _start_due(self) -> bool:
         free = self._at_once - len(self._running)
@@ -84,12 +93,12 @@ class Reconciler:
             taken = await jobs.take(connection, free, _LEASE)
         for job in taken:
             task = asyncio.create_task(self._do(job), name=f"job {job.kind} {job.slug}")
-            self._running.add(task)
+            self._running[task] = job
             task.add_done_callback(self._done)
         return bool(taken)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._running.pop(task, None)
         self._wanted.set()
 
     async def _pause(self) -> None:

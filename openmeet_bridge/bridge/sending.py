@@ -2,7 +2,7 @@
 
 It is accepted by a committed row of the outbox. A message or an edit is known by the browser's own
 id of it, and a reaction or a deletion by what it is about; so each is safe to repeat. What becomes
-of the row is the delivery's; whoever asked is told.
+of the row is the delivery's; whoever asked is told, whichever process they have asked.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import structlog
+
 from ..core.actions import Action
-from ..core.errors import Conflict, NotFound, TooLarge
+from ..core.errors import Conflict, NotFound, TooLarge, Unavailable
 from ..core.ids import ClientTxnId, EventId, RoomId
 from ..storage import event_log, outbox, outbox_changes
 from ..storage.database import Database
 from ..storage.outbox import Message as Row
 from ..storage.outbox import Sent
 from ..storage.outbox_changes import Logged
+from ..stream.broadcast import Broadcast, in_parts
+from ..stream.bus import EVERYBODY
+from ..stream.signals import Settled
 from . import deleting, reacting
 from .echo import NotSettled, echoed
 from .posting import Limits, Outcome, Post, Posted
@@ -27,9 +32,13 @@ from .writing import Message, Text, edit_content, message_content
 
 __all__ = ["Actor", "Limits", "Message", "Outcome", "Sending", "Text"]
 
+log = structlog.get_logger(__name__)
+
 Found = TypeVar("Found", Row, Logged)
 
 _PENDING = "pending"
+_LOOK = 0.25
+_AT_ONCE = 1000
 
 
 class Sending:
@@ -45,13 +54,22 @@ class Sending:
         database: The outbox.
         limits: Bounds.
         wake: Called with a room that has something to deliver.
+        broadcast: Leads to the other processes: a message may be confirmed by any of them.
     """
 
-    def __init__(self, database: Database, limits: Limits, wake: Callable[[RoomId], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        limits: Limits,
+        wake: Callable[[RoomId], None],
+        broadcast: Broadcast,
+    ) -> None:
         self._database = database
         self._limits = limits
         self._wake = wake
+        self._broadcast = broadcast
         self._waiting: dict[int, set[asyncio.Future[None]]] = {}
+        broadcast.on(Settled, lambda said: self._tell_all(said.ids))
 
     async def send(self, actor: Actor, client_txn_id: ClientTxnId, message: Message) -> Outcome:
         """Accept a message, and wait a while for its event.
@@ -143,8 +161,11 @@ class Sending:
 
     def confirmed(self, sent: Sequence[Sent]) -> None:
         """Note that messages came back as events; whoever waits for them is told."""
-        for one in sent:
-            self.tell(one.id)
+        self._settle([one.id for one in sent])
+
+    def settled(self, message_id: int) -> None:
+        """Note that a message was sent or given up; whoever waits for it is told."""
+        self._settle([message_id])
 
     def release(self) -> None:
         """Let nobody wait any longer: who still does is answered that the message is pending."""
@@ -152,10 +173,41 @@ class Sending:
             self.tell(message_id)
 
     def tell(self, message_id: int) -> None:
-        """Tell whoever waits for a message that it is settled."""
+        """Tell whoever waits in this process for a message that it is settled."""
         for told in self._waiting.pop(message_id, ()):
             if not told.done():
                 told.set_result(None)
+
+    async def run(self) -> None:
+        """Look for ever for what another process has settled without its word reaching us."""
+        while True:
+            await asyncio.sleep(_LOOK)
+            if self._waiting and not self._broadcast.alone:
+                try:
+                    await self.look()
+                except Unavailable as error:
+                    log.debug("settled.not_looked_at", error=str(error))
+
+    async def look(self) -> None:
+        """Tell those who wait in this process for what is settled already.
+
+        Raises:
+            Unavailable: The database is away.
+        """
+        for part in in_parts(list(self._waiting), _AT_ONCE):
+            async with self._database.connection() as connection:
+                self._tell_all(await outbox.settled(connection, part))
+
+    def _settle(self, message_ids: Sequence[int]) -> None:
+        # Who waits here has nearly always asked here: then nobody else waits.
+        elsewhere = [one for one in message_ids if one not in self._waiting]
+        self._tell_all(message_ids)
+        for part in in_parts(elsewhere):
+            self._broadcast.say(EVERYBODY, Settled(part))
+
+    def _tell_all(self, message_ids: Sequence[int]) -> None:
+        for message_id in message_ids:
+            self.tell(message_id)
 
     # Accepting
 
@@ -202,8 +254,7 @@ class Sending:
             posted = await self._post(actor, work)
         result = posted.result
         told = asyncio.get_running_loop().create_future()
-        for row_id in posted.withdrawn:
-            self.tell(row_id)
+        self._settle(posted.withdrawn)
         if isinstance(result, Row) and result.state == _PENDING:
             # Before the worker is woken: it cannot tell somebody who does not wait yet.
             self._waiting.setdefault(result.id, set()).add(told)
@@ -233,10 +284,16 @@ class Sending:
             async with asyncio.timeout(self._limits.wait):
                 await told
         except TimeoutError:
-            self._waiting.get(row.id, set()).discard(told)
+            self._forget(row.id, told)
             return row
         async with self._database.connection() as connection:
             return await outbox.by_id(connection, row.id) or row
+
+    def _forget(self, message_id: int, told: asyncio.Future[None]) -> None:
+        waiting = self._waiting.get(message_id, set())
+        waiting.discard(told)
+        if not waiting:
+            self._waiting.pop(message_id, None)
 
 
 def _same(actor: Actor, found: Found, about: EventId | None) -> Found:

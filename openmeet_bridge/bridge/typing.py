@@ -3,6 +3,9 @@
 Readers see one another type whether the homeserver is there or not: what somebody says here is
 shown at once, and told to the homeserver besides. Its list then says the same again and changes
 nothing.
+
+Where there are several processes, each that has readers in a room knows who types there: whoever
+is told of it, by a client or by the homeserver, says it to the others.
 """
 
 from __future__ import annotations
@@ -14,13 +17,15 @@ from collections.abc import Callable, Collection, Sequence
 from ..core.entry import LogEntry, Person
 from ..core.errors import NotFound
 from ..core.ids import Mxid, RoomId, TenantId
-from ..core.typists import Typists
+from ..core.typists import MOST, Typists
 from ..matrix.homeserver import Homeserver
 from ..storage import room_list, rooms
 from ..storage.database import Database
-from ..stream import frames
+from ..stream import frames, signals
+from ..stream.broadcast import Broadcast, in_parts
+from ..stream.bus import EVERYBODY
 from ..stream.frames import Frame
-from ..stream.hub import Hub
+from ..stream.signals import Typed, TypingHeard, Typist, WhoTypes
 from ..telemetry import EPHEMERAL_DROPPED
 from .typing_notices import TypingNotices
 
@@ -28,6 +33,7 @@ SHOWN = 20
 """A frame names so many at most: those who began first."""
 
 _ROOMS = 2000
+_UNASKED = 20_000
 _TICK = 1.0
 
 
@@ -48,7 +54,7 @@ class Typing:
     Args:
         database: Who is in which room.
         homeserver: Gets the notices of ghosts.
-        hub: Gets the notices of everybody.
+        broadcast: Leads to the streams here, and to the other processes.
         clock: Seconds, of a clock that never goes back.
     """
 
@@ -56,14 +62,21 @@ class Typing:
         self,
         database: Database,
         homeserver: Homeserver,
-        hub: Hub,
+        broadcast: Broadcast,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
-        self._hub = hub
+        self._broadcast = broadcast
+        self._hub = broadcast.hub
         self._clock = clock
         self._rooms: dict[RoomId, _Room] = {}
+        self._unasked: dict[RoomId, None] = {}
         self.notices = TypingNotices(homeserver, clock)
+        broadcast.first_reader = self._ask_later
+        broadcast.on(Typed, self._typed_elsewhere)
+        broadcast.on(TypingHeard, self._heard_elsewhere)
+        broadcast.on(WhoTypes, self._answer)
+        broadcast.on(signals.Typing, self._learn)
 
     async def say(self, tenant: TenantId, room_id: RoomId, mxid: Mxid, typing: bool) -> None:
         """Say that a user types, or has stopped.
@@ -76,15 +89,24 @@ class Typing:
             if not await rooms.is_joined(connection, tenant, room_id, mxid):
                 raise NotFound("You are in no such room.")
             known = await room_list.persons(connection, room_id, [mxid]) if typing else {}
+        if self._note(room_id, mxid, known.get(mxid), typing):
+            alone = self._broadcast.alone
+            if typing or not alone or room_id in self._rooms:
+                self.notices.tell(room_id, mxid, typing, unknown=not alone)
+            self._broadcast.say(room_id, Typed(room_id, mxid, known.get(mxid), typing))
+
+    def _note(self, room_id: RoomId, mxid: Mxid, person: Person | None, typing: bool) -> bool:
+        """Note that somebody types, or has stopped; return False where there is no space for it."""
         room = self._room(room_id) if typing else self._rooms.get(room_id)
         if room is None:
-            return
-        room.names |= known
+            return not typing
+        if person is not None:
+            room.names[mxid] = person
         if not room.typists.say(mxid, typing, self._clock()):
             EPHEMERAL_DROPPED.labels("typing").inc()
-            return
-        self.notices.tell(room_id, mxid, typing)
+            return False
         self._publish(room_id, room)
+        return True
 
     async def heard(self, room_id: RoomId, mxids: Sequence[Mxid]) -> None:
         """Tell a room's readers who types in it, as the homeserver has it.
@@ -92,10 +114,15 @@ class Typing:
         Raises:
             Unavailable: The database is away.
         """
-        if not self._hub.has_readers(room_id):
-            if room_id in self._rooms:
-                self._rooms[room_id].typists.unhear()
-            return
+        if self._hub.has_readers(room_id):
+            await self._hear(room_id, mxids)
+        elif room_id in self._rooms:
+            self._rooms[room_id].typists.unhear()
+        if not self._broadcast.alone:
+            people = await self._named(room_id, mxids[:MOST])
+            self._broadcast.say(room_id, TypingHeard(room_id, tuple(people)))
+
+    async def _hear(self, room_id: RoomId, mxids: Sequence[Mxid]) -> None:
         room = self._room(room_id) if mxids else self._rooms.get(room_id)
         if room is None:
             return
@@ -106,6 +133,71 @@ class Typing:
                 # Who is not in the room has no name there, and is not shown.
                 room.names |= await room_list.persons(connection, room_id, unnamed)
         self._publish(room_id, room)
+
+    async def _named(self, room_id: RoomId, mxids: Sequence[Mxid]) -> list[Person]:
+        """Return those of these people who are in a room."""
+        room = self._rooms.get(room_id)
+        names = dict(room.names) if room is not None else {}
+        unnamed = [one for one in mxids if one not in names]
+        if unnamed:
+            async with self._database.connection() as connection:
+                names |= await room_list.persons(connection, room_id, unnamed)
+        return [names[one] for one in mxids if one in names]
+
+    # What other processes are told
+
+    def _typed_elsewhere(self, said: Typed) -> None:
+        if self._hub.has_readers(said.room_id) or said.room_id in self._rooms:
+            self._note(said.room_id, said.mxid, said.person, said.typing)
+        self.notices.forget(said.room_id, said.mxid)
+
+    def _heard_elsewhere(self, said: TypingHeard) -> None:
+        if not self._hub.has_readers(said.room_id):
+            return
+        room = self._room(said.room_id) if said.people else self._rooms.get(said.room_id)
+        if room is not None:
+            room.names |= {one.mxid: one for one in said.people}
+            room.typists.hear([one.mxid for one in said.people], self._clock())
+            self._publish(said.room_id, room)
+
+    def _ask_later(self, room_id: RoomId) -> None:
+        """Note that it is not known here who types in a room that has a reader now."""
+        if len(self._unasked) >= _UNASKED:
+            EPHEMERAL_DROPPED.labels("typing").inc()
+            return
+        self._unasked[room_id] = None
+
+    def ask(self) -> None:
+        """Ask the other processes who types where there are readers now and were none before."""
+        unasked, self._unasked = self._unasked, {}
+        for room_ids in in_parts([one for one in unasked if self._hub.has_readers(one)]):
+            self._broadcast.say(EVERYBODY, WhoTypes(self._broadcast.origin, room_ids))
+
+    def _answer(self, asked: WhoTypes) -> None:
+        now = self._clock()
+        for room_id in asked.room_ids:
+            room = self._rooms.get(room_id)
+            if room is None or not room.shown:
+                continue
+            typists = tuple(
+                Typist(room.names[mxid], here, seconds)
+                for mxid, here, seconds in room.typists.standing(now)
+                if mxid in room.names
+            )
+            self._broadcast.say(room_id, signals.Typing(asked.origin, room_id, typists))
+
+    def _learn(self, told: signals.Typing) -> None:
+        if told.asked_by != self._broadcast.origin or not self._hub.has_readers(told.room_id):
+            return
+        room = self._room(told.room_id)
+        if room is None:
+            return
+        for one in told.typists:
+            room.names.setdefault(one.person.mxid, one.person)
+            room.typists.learn(one.person.mxid, one.here, one.seconds, self._clock())
+        self._publish(told.room_id, room)
+
+    # What ends it
 
     def happened(self, batch: Sequence[LogEntry]) -> None:
         """End the typing of those who have sent their message, or have gone."""
@@ -141,9 +233,10 @@ class Typing:
         ]
 
     async def run(self) -> None:
-        """End for ever what nobody has ended."""
+        """End for ever what nobody has ended, and ask for what is not known here."""
         while True:
             await asyncio.sleep(_TICK)
+            self.ask()
             self.expire()
 
     def expire(self) -> None:

@@ -42,26 +42,38 @@ class TypingNotices:
         self._untold: dict[Key, tuple[bool, float]] = {}
         self._waiting = asyncio.Event()
 
-    def tell(self, room_id: RoomId, mxid: Mxid, typing: bool) -> None:
-        """Let the homeserver be told that somebody types, or has stopped."""
+    def tell(self, room_id: RoomId, mxid: Mxid, typing: bool, *, unknown: bool = False) -> None:
+        """Let the homeserver be told that somebody types, or has stopped.
+
+        Args:
+            room_id: Where.
+            mxid: Who.
+            typing: Whether they type.
+            unknown: Tell that they have stopped also where it was not told from here that they
+                type: perhaps it was from another process.
+        """
         now = self._clock()
         key = (room_id, mxid)
         told = self._told.get(key)
-        if told is None and not typing:
+        if told is None and not typing and not unknown:
             return
         if typing and told is not None and now - told < _REPEAT:
             return
         if len(self._told) >= _WAITING and key not in self._told:
             self._told = {one: at for one, at in self._told.items() if now - at < HERE_SECONDS}
-        if len(self._told) >= _WAITING and key not in self._told:
+        if max(len(self._told), len(self._untold)) >= _WAITING and key not in self._told:
             EPHEMERAL_DROPPED.labels("typing").inc()
             return
         if typing:
             self._told[key] = now
         else:
-            del self._told[key]
+            self._told.pop(key, None)
         self._untold[key] = (typing, now)
         self._waiting.set()
+
+    def forget(self, room_id: RoomId, mxid: Mxid) -> None:
+        """Note that another process tells of somebody now: the next word here is news again."""
+        self._told.pop((room_id, mxid), None)
 
     @property
     def waits(self) -> bool:

@@ -15,7 +15,8 @@ from ..storage import rooms, unread
 from ..storage.database import Database
 from ..storage.unread import Unread
 from ..stream import frames
-from ..stream.hub import Hub
+from ..stream.broadcast import Broadcast, in_parts
+from ..stream.signals import UnreadChanged
 from ..telemetry import EPHEMERAL_DROPPED
 
 log = structlog.get_logger(__name__)
@@ -45,19 +46,22 @@ def total(found: Collection[Unread]) -> Totals:
 class UnreadState:
     """Tells people what is unread, and lets them mark rooms by hand.
 
-    One loop reads and tells all of it: what is told later was read later.
+    One loop reads and tells all of it: what is told later was read later. Every process does so
+    for its own streams, and the others only tell it that there is something to read.
 
     Args:
         database: Where it is counted.
-        hub: Gets what has changed for its readers.
+        broadcast: Leads to people's streams.
     """
 
-    def __init__(self, database: Database, hub: Hub) -> None:
+    def __init__(self, database: Database, broadcast: Broadcast) -> None:
         self._database = database
-        self._hub = hub
+        self._broadcast = broadcast
+        self._hub = broadcast.hub
         # What is told is the newest state: a room of somebody waits once.
         self._untold: dict[Mxid, set[RoomId]] = {}
         self._waiting = asyncio.Event()
+        broadcast.on(UnreadChanged, lambda said: self._note(said.mxid, said.room_ids))
 
     async def totals(self, tenant: TenantId, mxid: Mxid) -> Totals:
         """Return what somebody has not read in all of their rooms."""
@@ -80,14 +84,22 @@ class UnreadState:
 
     def changed(self, pairs: Iterable[tuple[RoomId, Mxid]]) -> None:
         """Note that people have changed by themselves what is unread for them."""
+        rooms_of: dict[Mxid, list[RoomId]] = {}
         for room_id, mxid in pairs:
-            if not self._hub.streams_of(mxid):
-                continue
-            if len(self._untold) >= _WAITING and mxid not in self._untold:
-                EPHEMERAL_DROPPED.labels("unread").inc()
-                continue
-            self._untold.setdefault(mxid, set()).add(room_id)
-            self._waiting.set()
+            rooms_of.setdefault(mxid, []).append(room_id)
+        for mxid, room_ids in rooms_of.items():
+            self._note(mxid, room_ids)
+            for part in in_parts(room_ids):
+                self._broadcast.say(mxid, UnreadChanged(mxid, part))
+
+    def _note(self, mxid: Mxid, room_ids: Iterable[RoomId]) -> None:
+        if not self._hub.streams_of(mxid):
+            return
+        if len(self._untold) >= _WAITING and mxid not in self._untold:
+            EPHEMERAL_DROPPED.labels("unread").inc()
+            return
+        self._untold.setdefault(mxid, set()).update(room_ids)
+        self._waiting.set()
 
     async def run(self) -> None:
         """Tell what has changed, for ever."""

@@ -7,14 +7,14 @@ portal stays where it is, and says why; when the bot is let in later, it is look
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import structlog
 
 from ..core.events import CREATE, POWER_LEVELS, TOMBSTONE, Event
-from ..core.ids import Mxid, PortalRef, Position, RoomId
+from ..core.ids import Mxid, PortalRef, RoomId
 from ..core.naming import Naming
 from ..core.permissions import full_power, needed_to_keep
 from ..core.room_power import creators
@@ -24,7 +24,7 @@ from ..matrix.transactions import decode_events
 from ..storage import event_log, portals, rooms
 from ..storage.database import Database
 from .drift import replacement
-from .ingest import Ingest
+from .ingest import Grown, Ingest
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,8 @@ class Upgrades:
         homeserver: Where the rooms are.
         ingest: Takes the beginning of a new room into the log.
         naming: The bot.
-        grown: Called with the new end of the log: streams hear that the old room is gone.
+        grown: Called with the new end of the log, for everybody: streams hear that the old room
+            is gone, and who was in the new one before it was ours.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Upgrades:
         homeserver: Homeserver,
         ingest: Ingest,
         naming: Naming,
-        grown: Callable[[Position], None],
+        grown: Grown,
     ) -> None:
         self._database = database
         self._homeserver = homeserver
@@ -186,7 +187,7 @@ class Upgrades:
             if not await rooms.bind(connection, new, ref):
                 raise _NotLegitimate(f"{new} became the room of another portal meanwhile.")
             end = await event_log.adopt(connection, new, ref.tenant)
-        self._grown(end)
+        self._grown(end, ())
 
     async def _history(self, room_id: RoomId) -> list[Event]:
         newest_first: list[Event] = []

@@ -18,7 +18,7 @@ from ..core.ids import Mxid, Position, TenantId
 from ..storage import told_messages, webhooks
 from ..storage.database import Database
 from ..storage.told_messages import Said
-from ..stream.bus import Bus
+from ..stream.bus import WHOLE_LOG, Bus
 
 log = structlog.get_logger(__name__)
 
@@ -72,15 +72,22 @@ class WebhookCollector:
         await self.begin()
         if not self._tenants:
             await asyncio.Event().wait()
-        while True:
-            try:
-                while await self.step():
-                    pass
-            except Unavailable as error:
-                log.info("webhooks.log_away", error=str(error))
-                await asyncio.sleep(_RETRY)
-            await self._bus.wait(self._position, _POLL)
-            await asyncio.sleep(_GATHER)
+        self._bus.begin(WHOLE_LOG)
+        try:
+            while True:
+                await self._go_on()
+        finally:
+            self._bus.end(WHOLE_LOG)
+
+    async def _go_on(self) -> None:
+        try:
+            while await self.step():
+                pass
+        except Unavailable as error:
+            log.info("webhooks.log_away", error=str(error))
+            await asyncio.sleep(_RETRY)
+        await self._bus.wait(self._position, _POLL)
+        await asyncio.sleep(_GATHER)
 
     async def begin(self) -> None:
         """Find out where to go on. A tenant that is new begins at the end of the log.

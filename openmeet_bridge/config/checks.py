@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from ..core.errors import ConfigError
 from ..core.webhooks import signing_key
-from .model import Config, JwtSection, TenantSection
+from .model import EMBEDDED, LOCAL, Config, JwtSection, TenantSection
 from .openmeet import OpenMeetSection, WebhookSection
 from .rules_checks import check_rules
 from .values import Source
@@ -24,6 +24,7 @@ LEAST_RSA_BITS: Final = 2048
 LEAST_SERVICE_KEY: Final = 16
 LEAST_WEBHOOK_SECRET: Final = 24
 _POSTGRES: Final = ("postgresql://", "postgres://")
+_BUSES: Final = ("valkey", "valkeys", "redis", "rediss")
 _SERVER_NAME: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
@@ -41,6 +42,8 @@ def check(source: Source, config: Config) -> None:
         _check_url(source, "public_url", config.public_url)
     if not config.embedded and not config.database.startswith(_POSTGRES):
         raise source.error("database", "expected embedded or a postgresql:// address")
+    if config.bus not in (LOCAL, EMBEDDED):
+        _check_bus(source, config.bus)
     _check_listeners(source, config)
     _check_origins(source, config.web.allowed_origins)
     if config.jwt_default is not None:
@@ -59,6 +62,22 @@ def check(source: Source, config: Config) -> None:
                 path, "session needs openmeet.database, where sessions are looked up"
             )
     _check_service_keys(source, config.tenants)
+
+
+def _check_bus(source: Source, address: str) -> None:
+    # The address may have a password in it, so no complaint repeats it.
+    expected = "expected local, embedded, or an address such as valkey://host:6379"
+    try:
+        parts = urlsplit(address)
+        port_is_number = parts.port is None or parts.port > 0
+    except ValueError:
+        raise source.error("bus", expected) from None
+    if parts.scheme == "unix" and parts.path.startswith("/"):
+        return
+    if parts.scheme not in _BUSES or not parts.hostname or not port_is_number:
+        raise source.error("bus", expected)
+    if parts.path.strip("/") and not parts.path.strip("/").isdigit():
+        raise source.error("bus", "expected the number of a database after the host, or nothing")
 
 
 def _check_openmeet(source: Source, openmeet: OpenMeetSection) -> None:

@@ -20,6 +20,7 @@ from .section import Section, about, duration, size
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 EMBEDDED: Final = "embedded"
+LOCAL: Final = "local"
 
 Algorithm = Literal["HS256", "RS256", "PS256", "ES256"]
 
@@ -310,6 +311,15 @@ class StreamSection(Section, frozen=True, kw_only=True):
     """Streams to browsers."""
 
     heartbeat: Annotated[float, duration("Time between heartbeats on a silent stream.")] = 20.0
+    drain: Annotated[
+        float,
+        about(
+            "Time over which the streams of a worker that ends are told to come back, so that "
+            "they do not all come to the others at once.",
+            ge=0,
+            unit="seconds",
+        ),
+    ] = 5.0
 
 
 class PresenceSection(Section, frozen=True, kw_only=True):
@@ -372,6 +382,19 @@ class Config(Section, frozen=True, kw_only=True):
     data_dir: Annotated[
         Path, about("Where the embedded database lives; relative to this file.")
     ] = Path("data")
+    bus: Annotated[
+        str,
+        about(
+            "How the processes of one deployment tell each other what is new. `local`: there is "
+            "only one. `valkey://[user:password@]host[:port][/db]`: Valkey or Redis (extra "
+            "`valkey`); `valkeys://` is the same with TLS, `redis://` and `rediss://` mean the "
+            "same as these, and `unix:///path` is a socket of this machine. `embedded` runs a "
+            "Valkey of the bridge's own, for development (extra `embedded-valkey`).",
+            secret=True,
+            file=True,
+            optional="valkey://127.0.0.1:6379",
+        ),
+    ] = LOCAL
     listen: ListenSection = field(default_factory=ListenSection)
     public_url: Annotated[
         str | None,
@@ -404,6 +427,15 @@ class Config(Section, frozen=True, kw_only=True):
     repair: RepairSection = field(default_factory=RepairSection)
     stream: StreamSection = field(default_factory=StreamSection)
     presence: PresenceSection = field(default_factory=PresenceSection)
+    workers: Annotated[
+        int,
+        about(
+            "Processes that serve on this machine and share its addresses; each has a port of its "
+            "own for operations, counted up from `listen.operations`. More than one needs a `bus` "
+            "that reaches them all.",
+            ge=1,
+        ),
+    ] = 1
     migrate_on_start: Annotated[
         bool,
         about(

@@ -101,6 +101,25 @@ class Typists:
         there = [one for one, listed in self._there.items() if listed.until > now]
         return here + [one for one in there if not self._there[one].ended and one not in here]
 
+    def standing(self, now: float) -> list[tuple[Mxid, bool, float]]:
+        """Return who types, whether they have said so themselves, and for how many seconds yet."""
+        return [
+            (mxid, True, self._here[mxid].until - now)
+            if (word := self._here.get(mxid)) is not None and word.until > now
+            else (mxid, False, self._there[mxid].until - now)
+            for mxid in self.at(now)
+        ]
+
+    def learn(self, mxid: Mxid, here: bool, seconds: float, now: float) -> None:
+        """Note what another list of the same room knows of somebody of whom this one does not."""
+        if mxid in self._here or mxid in self._there or len(self._here) >= MOST:
+            return
+        if here:
+            until = now + min(seconds, HERE_SECONDS)
+            self._here[mxid] = _Word(until, until - HERE_SECONDS)
+        elif len(self._there) < MOST:
+            self._there[mxid] = _Listed(now + min(seconds, THERE_SECONDS))
+
     def forget(self, now: float) -> bool:
         """Drop what says nothing any more; return whether anything is left."""
         self._here = {

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-from typing import IO
 
 import aiohttp
-import msgspec
 
 from ..config import Config
 from ..core.errors import ConfigError
@@ -16,9 +13,10 @@ from ..matrix.homeserver import Homeserver
 from ..matrix.registration import Registration
 from ..matrix.transport import Timeouts
 from . import database, homeserver, openmeet, way_back
-from .finding import Finding, Outcome, Report, fail, ok, skip
+from .finding import Finding, Report, fail, ok, skip
 from .own_listener import CannotListen, OwnListener
 from .running_bridge import Health, RunningBridge
+from .sheet import Sheet
 
 _TIMEOUTS = Timeouts(connect=5.0, total=15.0)
 _BEYOND_REGISTRATION = (*homeserver.CHECKS, *way_back.CHECKS)
@@ -34,18 +32,9 @@ def run(config: Config, as_json: bool) -> int:
     Returns:
         0 when nothing failed, else 1.
     """
-    findings: list[Finding] = []
-    out = sys.stdout
-
-    def report(finding: Finding) -> None:
-        findings.append(finding)
-        if not as_json:
-            print(finding.line(), file=out, flush=True)
-
-    asyncio.run(examine(config, report))
-    failed = sum(finding.outcome is Outcome.FAIL for finding in findings)
-    _conclude(findings, failed, as_json, out)
-    return 1 if failed else 0
+    sheet = Sheet(as_json)
+    asyncio.run(examine(config, sheet))
+    return sheet.conclude()
 
 
 async def examine(config: Config, report: Report) -> None:
@@ -117,14 +106,3 @@ def _bridge(config: Config, health: Health | None) -> Finding:
     if wrong:
         return fail("bridge", "it runs, but is not ready", "see its log and what follows", wrong)
     return ok("bridge", "it runs and is ready")
-
-
-def _conclude(findings: list[Finding], failed: int, as_json: bool, out: IO[str]) -> None:
-    if as_json:
-        document = msgspec.json.encode({"ok": failed == 0, "checks": findings})
-        print(msgspec.json.format(document, indent=2).decode(), file=out)
-        return
-    counts = dict.fromkeys(Outcome, 0)
-    for finding in findings:
-        counts[finding.outcome] += 1
-    print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()), file=out)

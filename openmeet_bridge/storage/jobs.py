@@ -146,6 +146,20 @@ async def postpone(
     )
 
 
+async def release(connection: Connection, given_up: Sequence[Job]) -> None:
+    """Give back jobs that were taken and not done to the end."""
+    await connection.execute(
+        """
+        UPDATE job SET leased_until = NULL
+        FROM unnest($1::text[], $2::text[], $3::text[]) AS given (tenant, kind, slug)
+        WHERE job.tenant = given.tenant AND job.kind = given.kind AND job.slug = given.slug
+        """,
+        [job.tenant for job in given_up],
+        [job.kind for job in given_up],
+        [job.slug for job in given_up],
+    )
+
+
 async def release_all(connection: Connection) -> None:
     """Give back every job that was taken. For the start of the only process that takes jobs."""
     await connection.execute("UPDATE job SET leased_until = NULL WHERE leased_until IS NOT NULL")

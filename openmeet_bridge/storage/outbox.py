@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
@@ -167,6 +168,20 @@ async def by_id(connection: Connection, message_id: int) -> Message | None:
     return message(row) if row else None
 
 
+async def settled(connection: Connection, message_ids: Sequence[int]) -> list[int]:
+    """Return which of these messages wait no longer, those that are forgotten too."""
+    rows = await connection.fetch(
+        """
+        SELECT given.id FROM unnest($1::bigint[]) AS given (id)
+        WHERE NOT EXISTS (
+            SELECT FROM outbox WHERE outbox.id = given.id AND outbox.state = 'pending'
+        )
+        """,
+        list(message_ids),
+    )
+    return [row["id"] for row in rows]
+
+
 async def pending_count(connection: Connection, room_id: RoomId) -> int:
     """Return how many messages of a room are not sent yet."""
     count = await connection.fetchval(
@@ -178,40 +193,6 @@ async def pending_count(connection: Connection, room_id: RoomId) -> int:
 async def pending_total(connection: Connection) -> int:
     """Return how many messages are not sent yet, in all rooms."""
     return int(await connection.fetchval("SELECT count(*) FROM outbox WHERE state = 'pending'"))
-
-
-async def pending_rooms(connection: Connection) -> list[RoomId]:
-    """Return the rooms that have messages to send."""
-    rows = await connection.fetch("SELECT DISTINCT room_id FROM outbox WHERE state = 'pending'")
-    return [RoomId(row["room_id"]) for row in rows]
-
-
-async def next_pending(connection: Connection, room_id: RoomId) -> Message | None:
-    """Return the oldest message of a room that is not sent yet."""
-    row = await connection.fetchrow(
-        f"""
-        SELECT {COLUMNS} FROM outbox WHERE room_id = $1 AND state = 'pending'
-        ORDER BY id LIMIT 1
-        """,  # noqa: S608
-        room_id,
-    )
-    return message(row) if row else None
-
-
-async def note_attempt(connection: Connection, message_id: int) -> bool:
-    """Note, before it is made, that an attempt to send is made.
-
-    False where there is nothing to send any more: it was taken back, or is settled.
-    """
-    done = await connection.execute(
-        """
-        UPDATE outbox SET attempts = attempts + 1,
-                          first_attempt_at = coalesce(first_attempt_at, now())
-        WHERE id = $1 AND state = 'pending'
-        """,
-        message_id,
-    )
-    return bool(done == "UPDATE 1")
 
 
 async def withdraw(connection: Connection, message_ids: Sequence[int]) -> list[int]:
@@ -391,6 +372,6 @@ async def forget(connection: Connection, older_than: float, limit: int) -> int:
     return int(done.rpartition(" ")[2])
 
 
-def message(row: asyncpg.Record) -> Message:
+def message(row: asyncpg.Record | dict[str, Any]) -> Message:
     """Return a row of the columns :data:`COLUMNS`."""
     return Message(**{**dict(row), "action": Action(row["action"])})

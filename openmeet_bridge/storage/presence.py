@@ -114,6 +114,18 @@ async def of_room(
     return [(_person(row), row["last_seen"]) for row in rows]
 
 
+async def people_of(connection: Connection, room_id: RoomId) -> list[Mxid]:
+    """Return who is in a room."""
+    rows = await connection.fetch(
+        """
+        SELECT mxid FROM room_member
+        WHERE room_id = $1 AND membership = 'join' AND NOT barred
+        """,
+        room_id,
+    )
+    return [Mxid(row["mxid"]) for row in rows]
+
+
 def _person(row: asyncpg.Record) -> Person:
     mxid = Mxid(row["mxid"])
     name = row["name"] or fallback_name(mxid)

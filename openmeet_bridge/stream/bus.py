@@ -1,7 +1,7 @@
 """The bus: tells every process that the log grew, and passes on what is not in the log.
 
-The log is the truth; what the bus says is only ever a reason to look. Whatever it loses, delays: the
-feed looks at the log now and then anyway.
+The log is the truth; what the bus says is only ever a reason to look. Whatever it loses, delays:
+the feed looks at the log now and then anyway.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ from ..core.ids import Position
 EVERYBODY: Final = "*"
 """The topic that every process has begun."""
 
+WHOLE_LOG: Final = "+"
+"""The topic of who follows the whole log: it grew there, whatever else that concerns."""
+
 
 class Bus(Protocol):
     """What the feed, the hub and ingest need of a bus.
@@ -26,6 +29,10 @@ class Bus(Protocol):
     """
 
     heard: Callable[[bytes], None]
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other process, nor can be: nothing need be encoded for any."""
 
     @property
     def deaf(self) -> bool:
@@ -56,6 +63,11 @@ class LocalBus:
         self.heard = lambda _: None
         self._position = Position(0)
         self._grew = asyncio.Event()
+
+    @property
+    def alone(self) -> bool:
+        """It always is."""
+        return True
 
     @property
     def deaf(self) -> bool:

@@ -74,5 +74,6 @@ class Feed:
         batch, position = await self._read(before, self._batch)
         if position > before:
             self._hub.dispatch(batch, position)
+            await self._hub.keep_up()
         # Told by the positions: of what stands there, much may be nothing for anybody to see.
         return position - before >= self._batch

@@ -77,14 +77,13 @@ class Wire(Protocol):
 
 
 class SseWire:
-    """Server-sent events over HTTP/1.1: a write is one chunk of the chunked body."""
+    """Server-sent events: a body that ends with its connection."""
 
     name = "sse"
 
     def join(self, frames: Sequence[Frame]) -> bytes:
-        """Return the frames as one chunk (RFC 9112, section 7.1)."""
-        body = b"".join([frame.sse for frame in frames])
-        return b"%x\r\n%b\r\n" % (len(body), body)
+        """Return the frames one after another."""
+        return b"".join([frame.sse for frame in frames])
 
 
 class WsWire:
@@ -201,8 +200,6 @@ FRAME_TYPES: dict[str, type] = {
 }
 """Every frame and the shape of its data, for the API reference."""
 
-HEARTBEAT = Frame("heartbeat", b"{}")
-
 
 def hello(user: Person, cursor: Cursor, heartbeat: float, *, begins: bool = True) -> Frame:
     """The first frame of every stream.
@@ -223,6 +220,11 @@ def reset(reason: str, cursor: Cursor) -> Frame:
 def bye(reason: CloseReason) -> Frame:
     """The last frame of a stream that the server closes."""
     return _frame("bye", Bye(reason.value, reason.reconnect))
+
+
+def heartbeat(cursor: Cursor) -> Frame:
+    """Nothing has happened; but who comes back with this cursor has less to be given."""
+    return Frame("heartbeat", b"{}", cursor)
 
 
 def typing(room_id: RoomId, users: Sequence[Person]) -> Frame:

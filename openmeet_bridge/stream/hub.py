@@ -1,26 +1,31 @@
 """The hub: the table of subscribers in one process, and the way of entries to them.
 
 Everything here happens on the event loop between two awaits, so a batch reaches all subscribers
-in one state of the table. No subscriber has a task or a queue of its own: bytes go straight to
-the socket's buffer, and who lets that grow too far is cut off and comes back with a cursor.
+in one state of the table. No subscriber has a task or a queue of its own: the sweep writes to its
+socket, and who falls too far behind is cut off and comes back with a cursor.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from ..core.entry import LogEntry
 from ..core.ids import Mxid, Position, RoomId, TenantId
-from ..telemetry import FRAMES, STREAMS, STREAMS_CLOSED
-from .frames import HEARTBEAT, Frame, bye, cursor_at, own_frame, room_frames, room_removed
+from ..telemetry import STREAMS, STREAMS_CLOSED
+from .audience import Audience
+from .frames import Frame, bye, cursor_at, heartbeat, own_frame, room_frames, room_removed
 from .reasons import CloseReason
+from .shares import Share, of_each, of_one_room, of_rooms
 from .subscriber import Phase, Subscriber
+from .sweep import SLICE, Sweep
 
 Outgoing = defaultdict[Subscriber, list[Frame]]
 
 _AFTER_ALL = Position((1 << 63) - 1)
+_NOBODY = Audience()
 
 
 class Hub:
@@ -30,6 +35,7 @@ class Hub:
         epoch: The log's epoch, part of every cursor.
         position: The end of the log when the hub starts: live begins after it.
         buffer_bytes: How far a reader may fall behind before it is cut off.
+        behind_seconds: How long it may.
         parked_frames: How many frames may wait for one reader's replay to end.
         heartbeat: Seconds between two heartbeats of a stream.
 
@@ -38,11 +44,18 @@ class Hub:
         dispatched: Called with each piece of the log, after it was delivered.
         greeting: Called with a stream's rooms when it becomes live, for what is true in them now
             and is not in the log.
+        begun: Called with a room (``!…``) that has its first reader here, or a user (``@…``) who
+            has a first stream.
+        over: Called with a room or a user that has none any more.
+        left: Called with each stream that is out of the table.
     """
 
     moved: Callable[[Mxid], None]
     dispatched: Callable[[Sequence[LogEntry]], None]
     greeting: Callable[[Collection[RoomId]], Sequence[Frame]]
+    begun: Callable[[str], None]
+    over: Callable[[str], None]
+    left: Callable[[Subscriber], None]
 
     def __init__(
         self,
@@ -50,22 +63,25 @@ class Hub:
         position: Position,
         *,
         buffer_bytes: int = 1 << 20,
+        behind_seconds: float = 30.0,
         parked_frames: int = 2000,
         heartbeat: float = 20.0,
     ) -> None:
         self.epoch = epoch
         self.position = position
         self.heartbeat = heartbeat
-        self._buffer_bytes = buffer_bytes
         self._parked_frames = parked_frames
-        self._rooms: dict[RoomId, set[Subscriber]] = {}
+        self._behind_seconds = behind_seconds
+        self._sweep = Sweep(self._too_slow, buffer_bytes)
+        self._rooms: dict[RoomId, Audience] = {}
         self._users: dict[Mxid, set[Subscriber]] = {}
         self._reached: list[tuple[Position, asyncio.Future[None]]] = []
         self._slots: list[set[Subscriber]] = [set() for _ in range(max(1, round(heartbeat)))]
         self._entered = 0
         self._count = 0
         self.closing = False
-        self.moved = lambda _: None
+        self.moved = self.begun = self.over = lambda _: None
+        self.left = lambda _: None
         self.dispatched = lambda _: None
         self.greeting = lambda _: ()
 
@@ -92,17 +108,21 @@ class Hub:
 
     def readers(self, room_id: RoomId) -> int:
         """Return how many streams follow a room."""
-        return len(self._rooms.get(room_id, ()))
+        return len(self._rooms.get(room_id, _NOBODY))
 
     def people(self, room_id: RoomId) -> set[Mxid]:
         """Return whose streams follow a room."""
-        return {one.mxid for one in self._rooms.get(room_id, ())}
+        return {one.mxid for one in self._rooms.get(room_id, _NOBODY)}
 
     # Coming and going
 
     def enter(self, subscriber: Subscriber) -> None:
         """Add a stream whose rooms are not known yet: its own comings and goings are noted."""
-        self._users.setdefault(subscriber.mxid, set()).add(subscriber)
+        streams = self._users.get(subscriber.mxid)
+        if streams is None:
+            streams = self._users[subscriber.mxid] = set()
+            self.begun(subscriber.mxid)
+        streams.add(subscriber)
         subscriber.number = self._entered
         subscriber.slot = self._entered % len(self._slots)
         self._entered += 1
@@ -124,10 +144,10 @@ class Hub:
             if position > known_at:
                 (subscriber.rooms.add if joined else subscriber.rooms.discard)(room_id)
         subscriber.effects = []
-        for room_id in subscriber.rooms:
-            self._rooms.setdefault(room_id, set()).add(subscriber)
-        subscriber.floor = max(known_at, self.position)
         subscriber.phase = Phase.REPLAYING
+        for room_id in subscriber.rooms:
+            self._follow(subscriber, room_id)
+        subscriber.floor = max(known_at, self.position)
         return subscriber.floor
 
     async def go_live(self, subscriber: Subscriber) -> None:
@@ -139,6 +159,8 @@ class Hub:
         greeting = self.greeting(subscriber.rooms)
         subscriber.write([*(frame for _, frame in parked), *greeting])
         subscriber.phase = Phase.LIVE
+        for room_id in subscriber.rooms:
+            self._rooms[room_id].promote(subscriber)
 
     def follow(self, subscriber: Subscriber, rooms: Iterable[RoomId], moves: int) -> bool:
         """Let a live stream follow rooms again that it has given up.
@@ -158,9 +180,9 @@ class Hub:
             new = [one for one in rooms if one not in subscriber.rooms]
             for room_id in new:
                 subscriber.rooms.add(room_id)
-                self._rooms.setdefault(room_id, set()).add(subscriber)
+                self._follow(subscriber, room_id)
             if new:
-                subscriber.write(self.greeting(new))
+                self._flush({subscriber: self.greeting(new)})
         return True
 
     def unfollow(self, subscriber: Subscriber, room_id: RoomId) -> None:
@@ -172,18 +194,21 @@ class Hub:
         """Take a stream out of the table. Harmless when it is out already."""
         if subscriber.phase is Phase.CLOSED:
             return
-        subscriber.phase = Phase.CLOSED
-        subscriber.parked = []
         for room_id in list(subscriber.rooms):
             self._unfollow(subscriber, room_id)
+        subscriber.phase = Phase.CLOSED
+        subscriber.parked = []
+        subscriber.owed = None
         streams = self._users[subscriber.mxid]
         streams.discard(subscriber)
         if not streams:
             del self._users[subscriber.mxid]
+            self.over(subscriber.mxid)
         self._slots[subscriber.slot].discard(subscriber)
         self._count -= 1
         STREAMS.labels(subscriber.wire.name).dec()
-        subscriber.closed.set()
+        self.left(subscriber)
+        subscriber.ended()
         self.moved(subscriber.mxid)
 
     def close(self, subscriber: Subscriber, reason: CloseReason) -> None:
@@ -191,6 +216,7 @@ class Hub:
         if subscriber.phase is Phase.CLOSED:
             return
         subscriber.reason = reason
+        self._sweep.settle(subscriber)
         subscriber.write([bye(reason)])
         STREAMS_CLOSED.labels(reason.value).inc()
         self.leave(subscriber)
@@ -205,6 +231,9 @@ class Hub:
         """End all streams of a user."""
         for subscriber in list(self._users.get(mxid, ())):
             self.close(subscriber, reason)
+
+    def _too_slow(self, subscriber: Subscriber) -> None:
+        self.close(subscriber, CloseReason.SLOW_READER)
 
     def expel(self, mxid: Mxid, room_id: RoomId) -> None:
         """Let a user's streams follow a room no longer, before the log shows the user out."""
@@ -235,20 +264,29 @@ class Hub:
             position: The end of the piece: everything up to it is in the batch, or concerns
                 nobody.
         """
-        outgoing: Outgoing = defaultdict(list)
-        for logged in batch:
-            self._route(logged, outgoing)
-        self.position = position
-        self._flush(outgoing)
+        if any(map(self._is_particular, batch)):
+            outgoing: Outgoing = defaultdict(list)
+            for logged in batch:
+                self._route(logged, outgoing)
+            self.position = position
+            self._flush(outgoing)
+        else:
+            self.position = position
+            self._broadcast(batch)
         self._wake_reached()
         self.dispatched(batch)
 
+    async def keep_up(self) -> None:
+        """Wait, if there is too much under way, until it has reached its readers."""
+        await self._sweep.keep_up()
+
     def to_room(self, room_id: RoomId, frame: Frame) -> None:
         """Deliver a frame that is not in the log (typing, receipts) to those in a room."""
-        outgoing: Outgoing = defaultdict(list)
-        for subscriber in self._rooms.get(room_id, ()):
-            self._offer(subscriber, None, frame, outgoing)
-        self._flush(outgoing)
+        audience = self._rooms.get(room_id)
+        if audience is None:
+            return
+        self._park(audience.waiting, None, (frame,))
+        self._send(of_one_room(audience, (frame,)))
 
     def to_rooms(
         self, tenant: TenantId, room_ids: Iterable[RoomId], frame: Frame, but: Iterable[RoomId] = ()
@@ -264,9 +302,8 @@ class Hub:
         Returns:
             How many streams got it.
         """
-        empty: set[Subscriber] = set()
-        concerned = set[Subscriber]().union(*(self._rooms.get(one, empty) for one in room_ids))
-        concerned.difference_update(*(self._rooms.get(one, empty) for one in but))
+        concerned = {one for room in room_ids for one in self._rooms.get(room, _NOBODY)}
+        concerned.difference_update(*(self._rooms.get(one, _NOBODY) for one in but))
         outgoing: Outgoing = defaultdict(list)
         for subscriber in concerned:
             if subscriber.tenant == tenant:
@@ -289,27 +326,50 @@ class Hub:
         while True:
             await asyncio.sleep(pause)
             slot = (slot + 1) % len(self._slots)
+            frames = (heartbeat(cursor_at(self.epoch, self.position)),)
             live = [one for one in self._slots[slot] if one.phase is Phase.LIVE]
-            self._flush(defaultdict(list, {one: [HEARTBEAT] for one in live}))
+            self._sweep.send(of_each(dict.fromkeys(live, frames)))
+            self._cut_behind(live)
+
+    def _cut_behind(self, live: Iterable[Subscriber]) -> None:
+        """End those who have not caught up for too long, however little it is."""
+        since = time.monotonic() - self._behind_seconds
+        for one in live:
+            if 0 < one.sink.behind_since < since:
+                self._too_slow(one)
+
+    def _is_particular(self, logged: LogEntry) -> bool:
+        """Whether an entry is not simply for all in its room."""
+        effect = logged.effect
+        return logged.readers is not None or (
+            effect is not None and effect.user.mxid in self._users
+        )
+
+    def _broadcast(self, batch: Sequence[LogEntry]) -> None:
+        """Deliver entries each of which is for all in its room, and changes nobody's rooms."""
+        news: dict[RoomId, tuple[Audience, list[tuple[int, Frame]]]] = {}
+        for number, logged in enumerate(batch):
+            audience = self._rooms.get(logged.entry.room_id)
+            if audience is not None:
+                frames = list(room_frames(logged, cursor_at(self.epoch, logged.position)))
+                _, known = news.setdefault(logged.entry.room_id, (audience, []))
+                known += [(number, frame) for frame in frames]
+                self._park(audience.waiting, logged.position, frames)
+        # Small rooms first: they do not wait for large ones.
+        self._send(of_rooms(sorted(news.values(), key=lambda one: len(one[0]))))
 
     def _route(self, logged: LogEntry, outgoing: Outgoing) -> None:
         cursor = cursor_at(self.epoch, logged.position)
         own = self._note_effect(logged)
-        room = self._rooms.get(logged.entry.room_id)
         if own:
             frame = own_frame(logged, cursor)
             for subscriber in own:
                 if frame is not None:
                     self._offer(subscriber, logged.position, frame, outgoing)
+        room = self._rooms.get(logged.entry.room_id)
         if room:
             frames = list(room_frames(logged, cursor))
-            live = Phase.LIVE
             for subscriber in room if logged.readers is None else _among(room, logged.readers):
-                # The one loop that runs for every reader of every entry: the usual case comes
-                # first and calls nothing.
-                if subscriber.phase is live:
-                    outgoing[subscriber] += frames
-                    continue
                 for frame in frames:
                     self._offer(subscriber, logged.position, frame, outgoing)
 
@@ -328,7 +388,7 @@ class Hub:
             elif logged.position > subscriber.floor:
                 if effect.joined:
                     subscriber.rooms.add(room_id)
-                    self._rooms.setdefault(room_id, set()).add(subscriber)
+                    self._follow(subscriber, room_id)
                 else:
                     self._unfollow(subscriber, room_id)
                 concerned.append(subscriber)
@@ -343,35 +403,48 @@ class Hub:
             subscriber.parked.append((position, frame))
             outgoing.setdefault(subscriber, [])  # looked at once, when its limit is checked
 
-    def _flush(self, outgoing: Outgoing) -> None:
-        """Write to everybody at once; equal frames on one kind of wire are joined once."""
-        joined: dict[tuple[object, ...], bytes] = {}
-        slow: list[Subscriber] = []
-        for subscriber, frames in outgoing.items():
-            if not frames:
-                if len(subscriber.parked) > self._parked_frames:
-                    slow.append(subscriber)
-                continue
-            wire, sink = subscriber.wire, subscriber.sink
-            # Wires and frames are equal only to themselves, so their place in memory is the key.
-            key = (wire, *frames)
-            data = joined.get(key)
-            if data is None:
-                data = joined[key] = wire.join(frames)
-            sink.write(data)
-            if sink.buffered() > self._buffer_bytes:
-                slow.append(subscriber)
-        FRAMES.inc(sum(map(len, outgoing.values())))
-        for subscriber in slow:
-            self.close(subscriber, CloseReason.SLOW_READER)
+    def _flush(self, outgoing: Mapping[Subscriber, Sequence[Frame]]) -> None:
+        """Write to everybody; equal frames on one kind of wire are joined once."""
+        self._cut_parked([one for one, frames in outgoing.items() if not frames])
+        self._send(of_each({one: frames for one, frames in outgoing.items() if frames}))
+
+    def _send(self, shares: list[Share]) -> None:
+        urgent = 0
+        for share in shares:
+            if urgent + len(share.readers) > SLICE:
+                break
+            urgent += len(share.readers)
+        self._sweep.send(shares, urgent)
+
+    def _park(
+        self, waiting: Collection[Subscriber], position: Position | None, frames: Sequence[Frame]
+    ) -> None:
+        for subscriber in waiting:
+            if position is None or position > subscriber.floor:
+                subscriber.parked += [(position, frame) for frame in frames]
+        if waiting:
+            self._cut_parked(list(waiting))
+
+    def _cut_parked(self, waiting: Iterable[Subscriber]) -> None:
+        for subscriber in waiting:
+            if len(subscriber.parked) > self._parked_frames:
+                self._too_slow(subscriber)
+
+    def _follow(self, subscriber: Subscriber, room_id: RoomId) -> None:
+        audience = self._rooms.get(room_id)
+        if audience is None:
+            audience = self._rooms[room_id] = Audience()
+            self.begun(room_id)
+        audience.add(subscriber)
 
     def _unfollow(self, subscriber: Subscriber, room_id: RoomId) -> None:
         subscriber.rooms.discard(room_id)
-        followers = self._rooms.get(room_id)
-        if followers is not None:
-            followers.discard(subscriber)
-            if not followers:
+        audience = self._rooms.get(room_id)
+        if audience is not None:
+            audience.discard(subscriber)
+            if not audience:
                 del self._rooms[room_id]
+                self.over(room_id)
 
     async def reached(self, position: Position) -> None:
         """Wait until everything up to a position has been delivered."""

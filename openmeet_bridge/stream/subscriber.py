@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
@@ -16,8 +15,22 @@ from .reasons import CloseReason
 class Sink(Protocol):
     """The socket below a stream, as far as the hub needs it."""
 
+    @property
+    def fd(self) -> int:
+        """A descriptor to which bytes may be written at once, or -1: then they go by ``write``."""
+
+    @property
+    def behind_since(self) -> float:
+        """Since when bytes wait, in seconds of the monotonic clock; 0 where none do."""
+
     def write(self, data: bytes) -> None:
         """Hand bytes to the socket without waiting."""
+
+    def keep(self, data: bytes, sent: int) -> None:
+        """Keep what the descriptor has not taken of what was written to it."""
+
+    def fail(self) -> None:
+        """Note that the descriptor takes nothing any more."""
 
     def buffered(self) -> int:
         """Return how many bytes wait because the reader is slower than the writer."""
@@ -43,16 +56,22 @@ class Subscriber:
         floor: Position up to which entries reach it by replay, and never live.
         parked: Frames that came during replay, ``(position or None, frame)``.
         effects: Own comings and goings seen while entering, ``(position, room, joined)``.
+        owed: Frames that are on their way to it.
         moves: How many own comings and goings have been seen.
+        due: The second of the event loop's clock at which it must end.
+        ended: Called once, when the stream is out of the table; ``reason`` says why, where the
+            bridge has ended it.
     """
 
     __slots__ = (
-        "closed",
+        "due",
         "effects",
+        "ended",
         "floor",
         "moves",
         "mxid",
         "number",
+        "owed",
         "parked",
         "person",
         "phase",
@@ -76,8 +95,10 @@ class Subscriber:
         self.parked: list[tuple[Position | None, Frame]] = []
         self.effects: list[tuple[Position, RoomId, bool]] = []
         self.moves = 0
-        self.closed = asyncio.Event()
+        self.ended: Callable[[], None] = _nothing
         self.reason: CloseReason | None = None
+        self.owed: Sequence[Frame] | None = None
+        self.due = 0
         self.number = 0
         self.slot = 0
 
@@ -85,3 +106,7 @@ class Subscriber:
         """Write frames to the socket, as one write."""
         if frames and self.phase is not Phase.CLOSED:
             self.sink.write(self.wire.join(frames))
+
+
+def _nothing() -> None:
+    """Nobody waits for the end."""

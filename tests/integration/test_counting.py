@@ -48,7 +48,7 @@ class Room:
     moved: bool = False
 
     def __post_init__(self) -> None:
-        self.ingest = Ingest(self.house.database, NAMING, lambda _: None, lambda _: None)
+        self.ingest = Ingest(self.house.database, NAMING, lambda *_: None, lambda _: None)
 
     async def happens(self) -> None:
         """Let something happen."""

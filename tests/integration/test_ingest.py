@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import msgspec
@@ -41,11 +41,16 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.grown: list[Position] = []
+        self.concerned: list[set[str]] = []
         self.confirmed: Confirmed = []
-        self.ingest = Ingest(database, NAMING, self.grown.append, self.confirmed.extend)
+        self.ingest = Ingest(database, NAMING, self._grown, self.confirmed.extend)
 
     async def push(self, *events: Event) -> int:
         return await self.ingest.push("1", events, [])
+
+    def _grown(self, position: Position, topics: Collection[str]) -> None:
+        self.grown.append(position)
+        self.concerned.append(set(topics))
 
     async def timeline(self) -> list[str]:
         async with self.database.connection() as connection:
@@ -123,6 +128,17 @@ async def test_nothing_new_grows_nothing(world: World) -> None:
     grown = list(world.grown)
     await world.push(message("$1"))
     assert world.grown == grown
+
+
+async def test_who_is_concerned_is_said(world: World) -> None:
+    other = RoomId("!other")
+    await world.push(message("$1"), event(room=other), member(BEN, "join"))
+    assert world.concerned[-1] == {ROOM, other, BEN}
+    await world.ingest.repair(ROOM, [message("$lost")], world.grown[-1])
+    assert world.concerned[-1] == {ROOM}
+    # Whoever was in the other room before it was known has not been named.
+    await world.push(create(other, slug="sailors"))
+    assert world.concerned[-1] == set()
 
 
 async def test_soft_failed_events_are_left_out(world: World) -> None:

@@ -11,12 +11,15 @@ import pytest
 from openmeet_bridge.bridge.own_echoes import OwnEchoes
 from openmeet_bridge.core.actions import Action
 from openmeet_bridge.core.ids import ClientTxnId, EventId, RoomId, TenantId, UserSlug
-from openmeet_bridge.storage import outbox
+from openmeet_bridge.storage import outbox, room_turns
 from openmeet_bridge.storage.database import Database
 from openmeet_bridge.storage.outbox import Message
+from openmeet_bridge.storage.room_turns import Attempt
 
 from ..support.house import LAKE, ROOM, SEA, ghost, house_at
+from ..support.workers import enter
 
+ME = "this worker"
 OTHER = RoomId("!other")
 EVENT = EventId("$sent")
 
@@ -91,21 +94,22 @@ async def test_messages_of_a_room_go_in_order(box: Outbox) -> None:
     async with box.database.connection() as connection:
         assert await outbox.pending_count(connection, ROOM) == 3
         assert await outbox.pending_total(connection) == 4
-        assert set(await outbox.pending_rooms(connection)) == {ROOM, OTHER}
+        assert set(await room_turns.pending_rooms(connection, ME)) == {ROOM, OTHER}
         for message in sent:
-            found = await outbox.next_pending(connection, ROOM)
-            assert found == message
+            found = await room_turns.next_pending(connection, ROOM, ME)
+            assert found.message == message
             await outbox.mark_sent(connection, message.id, EventId(f"${message.id}"))
-        assert await outbox.next_pending(connection, ROOM) is None
-        assert await outbox.pending_rooms(connection) == [OTHER]
+        assert (await room_turns.next_pending(connection, ROOM, ME)).message is None
+        assert await room_turns.pending_rooms(connection, ME) == [OTHER]
 
 
 async def test_the_first_attempt_is_remembered(box: Outbox) -> None:
     message, _ = await box.put("1")
     async with box.database.connection() as connection:
-        await outbox.note_attempt(connection, message.id)
+        await enter(connection, ME)
+        await room_turns.attempt(connection, message, ME)
         first = await box.get(message)
-        await outbox.note_attempt(connection, message.id)
+        await room_turns.attempt(connection, message, ME)
     second = await box.get(message)
     assert first.first_attempt_at is not None
     assert (first.attempts, second.attempts) == (1, 2)
@@ -116,7 +120,7 @@ async def test_a_message_that_failed_says_why(box: Outbox) -> None:
     message, _ = await box.put("1")
     async with box.database.connection() as connection:
         await outbox.mark_failed(connection, message.id, "M_FORBIDDEN", "No.")
-        assert await outbox.next_pending(connection, ROOM) is None
+        assert (await room_turns.next_pending(connection, ROOM, ME)).message is None
     failed = await box.get(message)
     assert (failed.state, failed.errcode, failed.error) == ("failed", "M_FORBIDDEN", "No.")
     assert (await box.put("1"))[0] == failed
@@ -198,13 +202,14 @@ async def test_what_one_has_just_said_is_waited_for(database_url: str) -> None:
 async def test_what_nobody_has_tried_to_send_can_be_withdrawn(box: Outbox) -> None:
     tried, waiting, sent = [(await box.put(name))[0] for name in ("1", "2", "3")]
     async with box.database.connection() as connection:
-        assert await outbox.note_attempt(connection, tried.id)
+        await enter(connection, ME)
+        assert await room_turns.attempt(connection, tried, ME) is Attempt.MADE
         await outbox.mark_sent(connection, sent.id, EVENT)
         ids = [tried.id, waiting.id, sent.id]
         assert await outbox.withdraw(connection, ids) == [waiting.id]
         assert await outbox.withdraw(connection, ids) == []
         # Whoever is about to send it is told not to.
-        assert not await outbox.note_attempt(connection, waiting.id)
+        assert await room_turns.attempt(connection, waiting, ME) is Attempt.NEEDLESS
         await outbox.mark_failed(connection, waiting.id, "M_FORBIDDEN", "No.")
     assert (await box.get(waiting)).errcode == outbox.WITHDRAWN
     assert [(await box.get(one)).state for one in (tried, sent)] == ["pending", "sent"]

@@ -71,7 +71,7 @@ class Lake:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.ingest = Ingest(database, NAMING, lambda _: None, lambda _: None)
+        self.ingest = Ingest(database, NAMING, lambda *_: None, lambda _: None)
         self.matrix = NotingHomeserver("test", self.ingest)
         self.ghosts = NamedGhosts(database)
         self.rules = Rules(spaces=False)

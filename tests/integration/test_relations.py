@@ -92,7 +92,7 @@ class Talk:
         self.began = self.fed = Position(0)
         self._database = database
         self._view = LogView(database)
-        self._ingest = Ingest(database.written, NAMING, lambda _: None, lambda _: None)
+        self._ingest = Ingest(database.written, NAMING, lambda *_: None, lambda _: None)
 
     def _own(self, event: Event) -> Event:
         """Give an event's ids a name that no other example has."""

@@ -73,7 +73,7 @@ def repair_of(database: Database, homeserver: Homeserver, delivered: Delivered) 
         database,
         homeserver,  # type: ignore[arg-type]
         unused,
-        Ingest(database, NAMING, lambda _: None, lambda _: None),
+        Ingest(database, NAMING, lambda *_: None, lambda _: None),
         NAMING,
         "bridge",
         interval=60,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 import pytest
 
@@ -50,7 +50,7 @@ class World:
     async def rooms(self, who: Mxid) -> frozenset[RoomId]:
         return (await self.view.standing(LAKE, who)).rooms
 
-    def _grown(self, position: Position) -> None:
+    def _grown(self, position: Position, topics: Collection[str]) -> None:
         self.head = position
 
 

@@ -20,6 +20,8 @@ from openmeet_bridge.core.errors import NotFound, Unavailable
 from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId, UserSlug
 from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.storage import unread
+from openmeet_bridge.stream.broadcast import Broadcast
+from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.frames import Frame
 from openmeet_bridge.stream.hub import Hub
 
@@ -58,9 +60,10 @@ class Streams(Hub):
 class World:
     def __init__(self, house: House) -> None:
         self.house, self.streams = house, Streams()
-        self.unread = UnreadState(house.database, self.streams)
+        broadcast = Broadcast(self.streams, LocalBus())
+        self.unread = UnreadState(house.database, broadcast)
         self.receipts = Receipts(
-            house.database, Silent(), self.streams, NAMING.bot, self.unread.changed
+            house.database, Silent(), broadcast, NAMING.bot, self.unread.changed
         )
 
     async def totals(self, mxid: Mxid = ANN, tenant: TenantId = LAKE) -> tuple[int, int, int]:

@@ -288,7 +288,7 @@ async def test_old_messages_are_no_news(told: Told) -> None:
     await house.says(ann, 1)
     house.began = now - 2 * hour
     (late,) = await house.says(ann, 1)
-    ingest = Ingest(house.database, NAMING, lambda _: None, lambda _: None)
+    ingest = Ingest(house.database, NAMING, lambda *_: None, lambda _: None)
     span = [
         Event(
             event_id=EventId(f"$found{age}"),

@@ -1,7 +1,7 @@
 """What a reader makes of a stream's bytes, however they are cut into pieces.
 
 Written from the standards and not from the code under test: HTML ("Server-sent events",
-interpreting an event stream), RFC 9112 section 7.1 (chunks), RFC 6455 section 5.2 (frames).
+interpreting an event stream), RFC 6455 section 5.2 (frames).
 """
 
 from __future__ import annotations
@@ -27,49 +27,14 @@ class Parser(Protocol):
 
 
 class SseParser:
-    """Server-sent events in the chunks of an HTTP/1.1 body."""
+    """Server-sent events in a body that ends with its connection."""
 
     def __init__(self) -> None:
-        self._chunks = ChunkParser()
         self._events = EventParser()
 
     def feed(self, data: bytes) -> list[Received]:
         """Take the next bytes; return the frames that are whole with them."""
-        return list(self._events.feed(self._chunks.feed(data)))
-
-
-class ChunkParser:
-    """The chunked transfer coding."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-        self._left = 0
-        self.ended = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Take the next bytes; return what they hold of the body."""
-        self._buffer += data
-        body = b""
-        while not self.ended and (piece := self._piece()) is not None:
-            body += piece
-        return body
-
-    def _piece(self) -> bytes | None:
-        if self._left > 2:
-            piece, self._buffer = self._buffer[: self._left - 2], self._buffer[self._left - 2 :]
-            self._left -= len(piece)
-            return piece or None
-        if self._left == 2:
-            if len(self._buffer) < 2:
-                return None
-            assert self._buffer.startswith(b"\r\n"), "a chunk is longer than it says"
-            self._buffer, self._left = self._buffer[2:], 0
-        size, line_end, rest = self._buffer.partition(b"\r\n")
-        if not line_end:
-            return None
-        self._buffer, self._left = rest, int(size, 16) + 2
-        self.ended = self._left == 2
-        return b""
+        return list(self._events.feed(data))
 
 
 class EventParser:

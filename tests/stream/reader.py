@@ -12,12 +12,13 @@ from openmeet_bridge.stream.frames import SSE, WS
 from openmeet_bridge.stream.hub import Hub
 from openmeet_bridge.stream.subscriber import Phase, Subscriber
 
+from ..support.sinks import MemorySink
 from .gate import Gate
 from .parsers import Received, SseParser, WsParser
 from .truth import Truth
 
 
-class PipeSink:
+class PipeSink(MemorySink):
     """A socket: what was written and not read yet waits in it."""
 
     def __init__(self, gate: Gate) -> None:

@@ -39,7 +39,7 @@ class WrittenLog:
     def __init__(self, dsn: str) -> None:
         self.gate = Gate()
         self.database = StoppingDatabase(dsn, self.gate)
-        self.ingest = Ingest(self.database, Naming("test"), lambda _: None, lambda _: None)
+        self.ingest = Ingest(self.database, Naming("test"), lambda *_: None, lambda _: None)
         self.writing: asyncio.Task[int] | None = None
 
     async def head(self) -> event_log.Head:

@@ -161,6 +161,11 @@ class BridgeProcess:
         """Whether it is alive."""
         return self._process is not None and self._process.is_alive()
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None when it does not run."""
+        return self._process.pid if self._process is not None and self.runs else None
+
     def start(self) -> None:
         """Starts it, and waits until its last listener answers."""
         self.settings.write()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +151,11 @@ def is_sent(exchange: Exchange) -> bool:
 
 @asynccontextmanager
 async def chat_at(
-    folder: Path, database_url: str, *, send_wait: float = 0.2
+    folder: Path,
+    database_url: str,
+    *,
+    send_wait: float = 0.2,
+    blocks: Mapping[str, Mapping[str, Any]] = {},
 ) -> AsyncIterator[Chat]:
     """Runs a bridge with a room and its people for the length of the block.
 
@@ -159,9 +163,12 @@ async def chat_at(
         folder: For its files.
         database_url: A migrated database.
         send_wait: Seconds for which who sends waits for the homeserver.
+        blocks: Further blocks of the bridge's configuration.
     """
+    limits = {"send_wait": send_wait, **blocks.get("limits", {})}
+    others = {name: block for name, block in blocks.items() if name != "limits"}
     async with (
-        simulated_world(folder, database_url, limits={"send_wait": send_wait}) as simulated,
+        simulated_world(folder, database_url, limits=limits, blocks=others) as simulated,
         connected(simulated.settings, simulated.homeserver.url) as world,
     ):
         ann, ben, mia, eve = [await world.here.user(name) for name in ("Ann", "Ben", "Mia", "Eve")]

@@ -50,7 +50,9 @@ class House:
         self.database = database
         self.began = 0
         self.grown: list[Position] = []
-        self._ingest = Ingest(database, NAMING, self.grown.append, lambda _: None)
+        self._ingest = Ingest(
+            database, NAMING, lambda position, _: self.grown.append(position), lambda _: None
+        )
         self._numbers = itertools.count(1)
 
     async def user(self, slug: str, avatar: str | None = None, tenant: TenantId = LAKE) -> Mxid:

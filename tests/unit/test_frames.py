@@ -40,8 +40,7 @@ def test_server_sent_events() -> None:
     frame = Frame("x.y", b'{"a":1}', HERE)
     assert frame.sse == b'event: x.y\nid: 1-0badcafe-1a\ndata: {"a":1}\n\n'
     assert Frame("x", b"{}").sse == b"event: x\ndata: {}\n\n"
-    chunk = b"event: x\ndata: {}\n\n" * 2
-    assert SSE.join([Frame("x", b"{}")] * 2) == b"26\r\n%b\r\n" % chunk  # 0x26 bytes
+    assert SSE.join([Frame("x", b"{}")] * 2) == b"event: x\ndata: {}\n\n" * 2
 
 
 @pytest.mark.parametrize(
@@ -113,20 +112,24 @@ def test_bye(reason: CloseReason) -> None:
 def test_what_is_not_in_the_log_has_no_cursor() -> None:
     mark = Receipt(ROOM, BEN, EventId("$1"), "00", 5)
     made = [
-        frames.HEARTBEAT,
         frames.typing(ROOM, []),
         frames.receipt(mark),
         frames.send_failed(ROOM, "c1", "M_FORBIDDEN", "No."),
     ]
-    assert [frame.cursor for frame in made] == [None] * 4
-    assert [data(frame) for frame in made[:2]] == [{}, {"room_id": ROOM, "users": []}]
-    assert data(made[2])["event_id"] == "$1"
-    assert data(made[3]) == {
+    assert [frame.cursor for frame in made] == [None] * 3
+    assert data(made[0]) == {"room_id": ROOM, "users": []}
+    assert data(made[1])["event_id"] == "$1"
+    assert data(made[2]) == {
         "room_id": ROOM,
         "client_txn_id": "c1",
         "errcode": "M_FORBIDDEN",
         "error": "No.",
     }
+
+
+def test_a_heartbeat_says_where_to_go_on() -> None:
+    frame = frames.heartbeat(HERE)
+    assert (frame.type, str(frame.cursor), data(frame)) == ("heartbeat", CURSOR, {})
 
 
 def test_a_message_is_one_frame() -> None:

@@ -27,6 +27,8 @@ from openmeet_bridge.matrix.errors import HomeserverUnavailable, Refused
 from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.storage import directory, preferences
 from openmeet_bridge.storage.preferences import Preferences
+from openmeet_bridge.stream.broadcast import Broadcast
+from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.frames import SSE
 from openmeet_bridge.stream.hub import Hub
 from openmeet_bridge.stream.reasons import CloseReason
@@ -37,6 +39,7 @@ from ..support.clock import Clock
 from ..support.databases import Databases
 from ..support.house import LAKE, NAMING, ROOM, SEA, House, ghost, house_at
 from ..support.log_entries import moved, said
+from ..support.sinks import MemorySink
 from ..support.waiting import eventually
 
 ANN, BEN, CLEO, DORA, EVE = map(ghost, ("ann", "ben", "cleo", "dora", "eve"))
@@ -49,7 +52,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 EPOCH_MS = 1_700_000_000_000
 
 
-class Socket:
+class Socket(MemorySink):
     """What a stream has received of presence."""
 
     def __init__(self) -> None:
@@ -58,12 +61,6 @@ class Socket:
 
     def write(self, data: bytes) -> None:
         self._seen += [one.data for one in self._parser.feed(data) if one.type == "presence"]
-
-    def buffered(self) -> int:
-        return 0
-
-    async def drain(self) -> None:
-        pass
 
     def take(self) -> list[tuple[str, str, int | None]]:
         """Name, state, and seconds since the beginning when last seen; since the last call."""
@@ -110,11 +107,14 @@ class World:
         self.house, self.clock, self.homeserver = house, Clock(), Homes()
         self.began = self.clock.now
         self.hub = Hub("0badcafe", Position(0))
-        self.matrix = MatrixPresence(self.homeserver, NAMING, self.clock, self.wall)
+        broadcast = Broadcast(self.hub, LocalBus())
+        self.matrix = MatrixPresence(
+            house.database, self.homeserver, NAMING, broadcast, self.clock, self.wall
+        )
         self.telling = PresenceTelling(house.database, self.homeserver, NAMING.bot, self.clock)
         self.presence = Presence(
             house.database,
-            self.hub,
+            broadcast,
             self.matrix,
             NAMING.bot,
             {LAKE, SEA} if tenants is None else tenants,
@@ -323,7 +323,7 @@ async def test_after_a_restart_nobody_is_there(world: World) -> None:
     world.matrix.heard(FRIEND, "online", 0)
     await world.after(5)
     after = World(world.house)
-    task = asyncio.create_task(after.presence.run())
+    task = asyncio.create_task(after.matrix.run())
     try:
 
         async def doubted() -> bool:

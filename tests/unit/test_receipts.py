@@ -25,6 +25,8 @@ from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.storage import preferences
 from openmeet_bridge.storage.preferences import Preferences
 from openmeet_bridge.storage.read_marks import ReadMark
+from openmeet_bridge.stream.broadcast import Broadcast
+from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.frames import Frame
 from openmeet_bridge.stream.hub import Hub
 
@@ -74,7 +76,11 @@ class World:
         self.homeserver, self.readers = Listener(), Readers()
         self.changed: list[tuple[RoomId, Mxid]] = []
         self.receipts = Receipts(
-            house.database, self.homeserver, self.readers, NAMING.bot, self.changed.extend
+            house.database,
+            self.homeserver,
+            Broadcast(self.readers, LocalBus()),
+            NAMING.bot,
+            self.changed.extend,
         )
 
     async def reads(self, index: int, mxid: Mxid = ANN, tenant: TenantId = LAKE) -> None:

@@ -34,6 +34,7 @@ from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.feed import Feed
 from openmeet_bridge.stream.hub import Hub
 from openmeet_bridge.stream.reasons import CloseReason
+from openmeet_bridge.stream.sockets import Sockets
 from openmeet_bridge.telemetry import STREAMS_CLOSED
 
 from ..stream.memory_log import MemoryLog
@@ -67,6 +68,7 @@ class House:
         streams = OpenStreams(
             Streams(self, self.hub, replay_entries=10),
             self.hub,
+            Sockets(),
             max_streams=6,
             max_per_user=2,
             now=lambda: NOW,

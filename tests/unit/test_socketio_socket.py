@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -11,35 +13,48 @@ import pytest
 from engineio.exceptions import EngineIOError
 
 from openmeet_bridge.api.web_app.socketio_limits import SocketLimits
+from openmeet_bridge.api.web_app.socketio_line import Line
 from openmeet_bridge.api.web_app.socketio_socket import EngineSocket
 from openmeet_bridge.stream.frames import ws_text
 from openmeet_bridge.stream.socketio_wire import packets
+from openmeet_bridge.stream.sockets import Sockets
 
 LIMITS = SocketLimits(buffer_bytes=1000, stranger_seconds=3600.0)
 
 
-class Transport:
-    """A connection whose reader does not read."""
+class Connection:
+    """A connection whose reader reads only when it is asked what has come."""
 
     def __init__(self) -> None:
-        self.written: list[bytes] = []
-        self.closing = self.aborted = False
+        self._near, self._far = socket.socketpair()
+        self._near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self._read = b""
+        self.ended = False
+        for one in (self._near, self._far):
+            one.setblocking(False)
 
-    def write(self, data: bytes) -> None:
-        self.written.append(data)
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def get_write_buffer_size(self) -> int:
-        return sum(map(len, self.written))
+    def get_extra_info(self, name: str) -> socket.socket:
+        assert name == "socket"
+        return self._near
 
     def abort(self) -> None:
-        self.closing = self.aborted = True
+        self._near.close()
+
+    @property
+    def written(self) -> bytes:
+        with contextlib.suppress(BlockingIOError):
+            while not self.ended:
+                data = self._far.recv(65536)
+                self._read += data
+                self.ended = not data
+        return self._read
 
     @property
     def packets(self) -> list[bytes]:
-        return list(packets(b"".join(self.written)))
+        return list(packets(self.written))
+
+    def close(self) -> None:
+        self._far.close()
 
 
 class Watched:
@@ -49,7 +64,11 @@ class Watched:
         self.messages: list[str] = []
         self.reasons: list[str] = []
         self.strangers: set[EngineSocket] = set()
-        self.socket = EngineSocket("sid", limits, self.strangers, self._heard, self._gone)
+        self.sockets = Sockets()
+        self.connections: list[Connection] = []
+        self.socket = EngineSocket(
+            "sid", limits, self.sockets, self.strangers, self._heard, self._gone
+        )
 
     async def _heard(self, sid: str, text: str) -> None:
         self.messages.append(text)
@@ -59,10 +78,13 @@ class Watched:
         assert not self.strangers
         self.reasons.append(reason)
 
-    def on_websocket(self) -> Transport:
-        transport = Transport()
-        self.socket._move_to(cast(asyncio.Transport, transport))
-        return transport
+    def on_websocket(self) -> Connection:
+        connection = Connection()
+        self.connections.append(connection)
+        taken = self.sockets.take(cast(asyncio.Transport, connection))
+        one = self.socket
+        one._move_to(Line(taken, LIMITS.message_bytes, one._hear, one._lost))
+        return connection
 
     async def polled(self) -> list[str]:
         return [one.encode() for one in await self.socket.poll()]
@@ -73,6 +95,9 @@ async def watched(limits: SocketLimits = LIMITS) -> AsyncIterator[Watched]:
     one = Watched(limits)
     yield one
     one.socket.end("test over", abort=True)
+    one.sockets.close()
+    for connection in one.connections:
+        connection.close()
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -83,12 +108,11 @@ async def until(holds: Callable[[], bool]) -> None:
 
 async def test_a_broadcast_is_written_as_it_is() -> None:
     async with watched() as one:
-        transport = one.on_websocket()
+        connection = one.on_websocket()
         data = ws_text(b"4first") + ws_text(b"4second")
         one.socket.write(data)
-        one.socket.write(b"")
-        assert transport.written[-2] is data
-        assert one.socket.buffered() == len(data)
+        assert connection.written == data
+        assert one.socket.buffered() == 0
 
 
 async def test_what_is_polled_comes_in_order_and_no_more_than_a_client_takes() -> None:
@@ -109,10 +133,10 @@ async def test_what_was_kept_goes_first_when_a_client_goes_over_to_websocket() -
     async with watched() as one:
         one.socket.connected = True
         one.socket.write(ws_text(b"41") + ws_text("4zwei, länger".encode()))
-        transport = one.on_websocket()
+        connection = one.on_websocket()
         one.socket.write(ws_text(b"43"))
         one.socket.post(b"44")
-        assert transport.packets == [b"41", "4zwei, länger".encode(), b"43", b"44"]
+        assert connection.packets == [b"41", "4zwei, länger".encode(), b"43", b"44"]
         assert one.socket.upgraded
 
 
@@ -121,30 +145,31 @@ async def test_a_poll_that_is_late_gets_nothing_of_what_went_over() -> None:
         late = asyncio.create_task(one.polled())
         await asyncio.sleep(0)
         one.socket.post(b"41")
-        transport = one.on_websocket()
+        connection = one.on_websocket()
         assert await late == ["6"]
-        assert transport.packets == [b"41"]
+        assert connection.packets == [b"41"]
 
 
 @pytest.mark.parametrize("on_websocket", [True, False])
 async def test_who_reads_no_answers_is_cut_off(on_websocket: bool) -> None:
     async with watched() as one:
-        transport = one.on_websocket() if on_websocket else Transport()
+        connection = one.on_websocket() if on_websocket else None
         for _ in range(100):
             one.socket.post(b"4" + b"x" * 99)
         assert one.reasons == ["transport error"]
-        assert transport.aborted is on_websocket
+        if connection is not None:
+            assert connection.written
+            assert connection.ended
         assert one.socket.buffered() < 1300
 
 
 async def test_who_gives_a_sign_of_life_is_asked_again() -> None:
     async with watched(SocketLimits(ping_interval=0.01, ping_timeout=3600.0)) as one:
         one.socket.begin()
-        transport = one.on_websocket()
-        for _ in range(3):
-            await until(lambda: bool(transport.packets))
-            assert transport.packets == [b"2"]
-            transport.written.clear()
+        connection = one.on_websocket()
+        for count in range(1, 4):
+            await until(lambda: len(connection.packets) == count)  # noqa: B023
+            assert connection.packets == [b"2"] * count
             await one.socket._take_in("3")
             await one.socket._take_in("3")  # once too often changes nothing
 
@@ -152,10 +177,10 @@ async def test_who_gives_a_sign_of_life_is_asked_again() -> None:
 async def test_who_gives_no_sign_of_life_is_dropped() -> None:
     async with watched(SocketLimits(ping_interval=0.01, ping_timeout=0.01)) as one:
         one.socket.begin()
-        transport = one.on_websocket()
+        connection = one.on_websocket()
         await until(lambda: bool(one.reasons))
         assert one.reasons == ["ping timeout"]
-        assert transport.aborted
+        assert one.socket.buffered() == len(one.sockets) == 0
 
 
 async def test_who_stays_unknown_is_dropped_and_who_is_known_is_not() -> None:
@@ -179,12 +204,11 @@ async def test_the_end_tells_who_polls_and_who_is_on_websocket() -> None:
         polling.socket.end("shutdown")
         assert await polling.polled() == ["4last", "1"]
         assert await polling.polled() == ["1"]
-        transport = websocket.on_websocket()
-        transport.written.clear()
+        connection = websocket.on_websocket()
         websocket.socket.end("shutdown", code=1012)
         websocket.socket.end("shutdown")
         websocket.socket.write(ws_text(b"4too late"))
-        assert transport.written == [b"\x88\x02\x03\xf4"]
+        assert connection.written == b"\x88\x02\x03\xf4"
         assert polling.reasons == websocket.reasons == ["shutdown"]
 
 

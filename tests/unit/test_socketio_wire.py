@@ -14,7 +14,7 @@ from openmeet_bridge.core.entry import Receipt
 from openmeet_bridge.core.ids import EventId
 from openmeet_bridge.core.web_message import harmless
 from openmeet_bridge.stream import frames
-from openmeet_bridge.stream.frames import HEARTBEAT, Frame, ws_text
+from openmeet_bridge.stream.frames import Frame, heartbeat, ws_text
 from openmeet_bridge.stream.socketio_wire import (
     DEFAULT,
     SOCKETIO,
@@ -104,7 +104,7 @@ def test_what_the_web_app_is_not_told_is_nothing() -> None:
         coming, entry=msgspec.structs.replace(coming.entry, membership="join")
     )
     (membership, entry), own = frames.room_frames(coming, HERE), frames.own_frame(coming, HERE)
-    silent = [HEARTBEAT, membership, own, frames.unread(ROOM, "0", 1, 0, marked=False)]
+    silent = [heartbeat(frames.cursor_at("0badcafe", 26)), membership, own, frames.unread(ROOM, "0", 1, 0, marked=False)]
     assert wire().join([one for one in silent if one is not None]) == b""
     (told,) = read(wire().join([entry]))
     assert told[1]["content"]["membership"] == "join"

@@ -23,13 +23,14 @@ from openmeet_bridge.stream.subscriber import Subscriber
 from ..stream.memory_log import MemoryLog
 from ..stream.parsers import WsParser
 from ..support.log_entries import person
+from ..support.sinks import MemorySink
 
 LAKE, SEA = TenantId("lake"), TenantId("sea")
 ROOM, OTHER, FOREIGN = RoomId("!room"), RoomId("!other"), RoomId("!foreign")
 ANN = person("ann")
 
 
-class House:
+class House(MemorySink):
     """Ann's one stream, and what happens while somebody looks into the log."""
 
     def __init__(self) -> None:
@@ -79,11 +80,6 @@ class House:
     def write(self, data: bytes) -> None:
         self._got += [one.data.get("event_id", one.type) for one in self._parser.feed(data)]
 
-    def buffered(self) -> int:
-        return 0
-
-    async def drain(self) -> None:
-        pass
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from openmeet_bridge.core.ids import Mxid, Position, RoomId
 from openmeet_bridge.core.typists import ECHO_SECONDS, HERE_SECONDS, THERE_SECONDS
 from openmeet_bridge.matrix.errors import HomeserverUnavailable
 from openmeet_bridge.matrix.homeserver import Homeserver
+from openmeet_bridge.stream.broadcast import Broadcast
+from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.frames import SSE, Frame
 from openmeet_bridge.stream.hub import Hub
 from openmeet_bridge.stream.subscriber import Subscriber
@@ -27,6 +29,7 @@ from ..support.clock import Clock
 from ..support.databases import Databases
 from ..support.house import LAKE, ROOM, SEA, House, ghost, house_at
 from ..support.log_entries import moved, person, said
+from ..support.sinks import MemorySink
 from ..support.waiting import eventually
 
 ANN, BEN = ghost("ann"), ghost("ben")
@@ -81,7 +84,8 @@ class World:
     def __init__(self, house: House) -> None:
         self.house, self.homeserver, self.readers = house, Deaf(), Readers()
         self.clock = Clock()
-        self.typing = Typing(house.database, self.homeserver, self.readers, self.clock)
+        broadcast = Broadcast(self.readers, LocalBus())
+        self.typing = Typing(house.database, self.homeserver, broadcast, self.clock)
 
     async def ann(self, typing: bool = True) -> None:
         await self.typing.say(LAKE, ROOM, ANN, typing)
@@ -263,15 +267,9 @@ async def test_who_comes_sees_who_types_already(world: World) -> None:
     await world.ann()
     written: list[bytes] = []
 
-    class Socket:
+    class Socket(MemorySink):
         def write(self, data: bytes) -> None:
             written.append(data)
-
-        def buffered(self) -> int:
-            return 0
-
-        async def drain(self) -> None:
-            pass
 
     for room_id in (OTHER, ROOM):
         reader = Subscriber(LAKE, person("cleo"), Socket(), SSE)

@@ -14,7 +14,7 @@ from openmeet_bridge.api.web_app.sse import WEB_APP_SSE
 from openmeet_bridge.core.entry import Deletion, Entry, LogEntry, Reaction, Receipt
 from openmeet_bridge.core.ids import EventId, Position
 from openmeet_bridge.stream import frames
-from openmeet_bridge.stream.frames import HEARTBEAT, Frame
+from openmeet_bridge.stream.frames import Frame, heartbeat
 from openmeet_bridge.stream.reasons import CloseReason
 from openmeet_bridge.stream.web_app_frames import EVENTS, translated
 
@@ -204,7 +204,7 @@ def test_what_the_web_app_does_not_know_is_not_sent() -> None:
         changed(renamed),
         frames.unread(ROOM, "x", 1, 0, marked=False),
         frames.own_frame(moved(26, ANN, "join"), HERE),
-        HEARTBEAT,
+        heartbeat(HERE),
     ):
         assert frame is not None
         assert told(frame) is None
@@ -228,15 +228,15 @@ def test_events_are_named_by_their_matrix_type() -> None:
 
 def test_what_is_not_sent_moves_the_cursor_all_the_same() -> None:
     renamed = msgspec.structs.replace(said(30).entry, kind="room", type="m.room.name")
-    assert WEB_APP_SSE.join([changed(renamed)]) == b"13\r\nid: 1-0badcafe-1e\n\n\r\n"
+    assert WEB_APP_SSE.join([changed(renamed)]) == b"id: 1-0badcafe-1e\n\n"
 
 
-def test_a_heartbeat_is_a_comment_and_nothing_is_no_chunk() -> None:
-    assert WEB_APP_SSE.join([HEARTBEAT]) == b"3\r\n:\n\n\r\n"
+def test_a_heartbeat_is_a_comment_and_a_place_to_go_on_from() -> None:
+    assert WEB_APP_SSE.join([heartbeat(HERE)]) == b":\nid: 1-0badcafe-1a\n\n"
     assert WEB_APP_SSE.join([frames.unread(ROOM, "x", 1, 0, marked=False)]) == b""
 
 
 @pytest.mark.parametrize("reason", CloseReason)
 def test_a_browser_stays_away_from_where_it_must_not_come_back(reason: CloseReason) -> None:
     written = WEB_APP_SSE.join([frames.bye(reason)])
-    assert (b"\nretry: 3600000\nevent: bye\n" in written) == (not reason.reconnect)
+    assert (b"retry: 3600000\nevent: bye\n" in written) == (not reason.reconnect)

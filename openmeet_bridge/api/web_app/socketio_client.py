@@ -40,7 +40,6 @@ class Client:
 
     Attributes:
         subscriber: Its stream.
-        task: What stays with the stream to its end.
     """
 
     def __init__(
@@ -56,7 +55,6 @@ class Client:
         self.socket = socket
         self.wire = wire
         self.subscriber: Subscriber | None = None
-        self.task: asyncio.Task[None] | None = None
         self._clock = clock
         self._running = 0
         self._left, self._counted_at = _BURST, clock()

@@ -16,6 +16,7 @@ import engineio
 import msgspec
 from aiohttp import web
 
+from ...stream.sockets import Sockets
 from .socketio_limits import SocketLimits
 from .socketio_socket import EngineSocket
 
@@ -28,6 +29,9 @@ QUIET.addFilter(lambda record: bool(record.exc_info))
 MOST_STRANGERS: Final = 1000
 """Clients of whom nobody knows who they are."""
 
+_SAID: Final = ("PATH_INFO", "QUERY_STRING", "HTTP_AUTHORIZATION", "HTTP_X_TENANT_ID")
+"""What is kept of a client's first request: all of it would be kept as long as the client stays."""
+
 _STOP_SECONDS = 1.0
 _RESTART: Final = 1012
 _RETRY_AFTER = "5"
@@ -38,6 +42,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
 
     Args:
         limits: What each of them may do.
+        stream_sockets: Hold the connections of those on WebSocket.
         most_strangers: As many may be there of whom nobody knows who they are.
         options: engineio's own.
 
@@ -48,7 +53,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
 
     sockets: dict[str, EngineSocket]
 
-    def __init__(self, limits: SocketLimits, most_strangers: int, **options: Any) -> None:
+    def __init__(
+        self, limits: SocketLimits, stream_sockets: Sockets, most_strangers: int, **options: Any
+    ) -> None:
         super().__init__(
             max_http_buffer_size=limits.message_bytes,
             ping_interval=limits.ping_interval,
@@ -59,6 +66,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         )
         self.closing = False
         self._limits = limits
+        self._stream_sockets = stream_sockets
         self._most_strangers = most_strangers
         self._strangers: set[EngineSocket] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -97,19 +105,29 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             return _unavailable()
         socket = self._new_socket()
         socket.post(b"0" + msgspec.json.encode(self._greeting(socket.sid, transport)))
-        await self._trigger_event("connect", socket.sid, environ, run_async=False)
+        said = {name: environ[name] for name in _SAID if name in environ}
+        await self._trigger_event("connect", socket.sid, said, run_async=False)
         socket.begin()
         if transport == "polling":
             socket.connected = True
             return self._ok(await socket.poll())
         try:
             return await socket.handle_get_request(environ)
-        finally:
+        except (ConnectionError, TimeoutError):
             socket.end("transport close")
+            raise
+        finally:
+            if not socket.connected:  # it was no WebSocket
+                socket.end("transport close")
 
     def _new_socket(self) -> EngineSocket:
         socket = EngineSocket(
-            self.generate_id(), self._limits, self._strangers, self._heard, self._gone
+            self.generate_id(),
+            self._limits,
+            self._stream_sockets,
+            self._strangers,
+            self._heard,
+            self._gone,
         )
         self.sockets[socket.sid] = socket
         return socket

@@ -70,6 +70,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             transports=list(transports),
             allow_upgrades="websocket" in transports,
             limits=limits,
+            stream_sockets=streams.sockets,
             most_strangers=most_strangers,
         )
         self._handshake = handshake
@@ -155,7 +156,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             return
         self._clients[sid] = client
         socket.know()
-        client.task = self.start_background_task(self._serve, client)
+        self._begin(client)
 
     def _greet(self, namespace: str) -> Any:
         async def greet(sid: str, environ: Mapping[str, Any], auth: object) -> None:
@@ -176,22 +177,22 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
 
         return greet
 
-    async def _serve(self, client: Client) -> None:
-        """Stay with a client's stream to its end; then drop the transport."""
+    def _begin(self, client: Client) -> None:
+        """Let a client's stream begin; with it the transport is dropped."""
         socket, session = client.socket, client.session
-        reason: CloseReason | None = None
-        try:
-            async with self._streams.subscribed(session, socket, client.wire) as subscriber:
-                client.subscriber = subscriber
-                await self._streams.run(subscriber, client.cursor, session)
+        subscriber = self._streams.subscriber(session, socket, client.wire)
+
+        def ended() -> None:
             reason = subscriber.reason
-        except (BridgeError, ConnectionError) as error:
-            log.info("socketio.stream_failed", error=str(error))
-        if reason is None:
-            socket.end(TRANSPORT_CLOSE)
-        else:
-            slow = reason is CloseReason.SLOW_READER
-            socket.end(reason.value, code=reason.ws_code, abort=slow)
+            if reason is None:
+                socket.end(TRANSPORT_CLOSE)
+            else:
+                slow = reason is CloseReason.SLOW_READER
+                socket.end(reason.value, code=reason.ws_code, abort=slow)
+
+        subscriber.ended = ended
+        client.subscriber = subscriber
+        self._streams.begin(subscriber, client.cursor, session)
 
     # Going
 
@@ -200,15 +201,18 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         if client is None:
             return
         if client.subscriber is not None:
+            client.subscriber.ended = _nothing
             self._streams.hub.leave(client.subscriber)
-        if client.task is not None:
-            client.task.cancel()
         if all(one.socket is not client.socket for one in self._siblings(client.socket)):
             client.socket.forget()
 
     def _siblings(self, socket: EngineSocket) -> list[Client]:
         sids = [self.manager.sid_from_eio_sid(socket.sid, one) for one in _WIRES]
         return [self._clients[sid] for sid in sids if sid in self._clients]
+
+
+def _nothing() -> None:
+    """Only one namespace has ended: the transport stays."""
 
 
 def _is_open(namespace: str, environ: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 """A client of Engine.IO: what is read from it, and what waits until it reads.
 
-On WebSocket everything goes to the transport at once, broadcasts in bytes that all readers share.
+On WebSocket everything goes to the socket at once, broadcasts in bytes that all readers share.
 A client that polls has its packets kept here until it asks for them; the change from one to the
 other writes what was kept first, and nothing comes in between. There is no task and no other queue.
 """
@@ -12,12 +12,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from engineio.exceptions import ContentTooLongError, EngineIOError
 
 from ...stream.frames import ws_text
 from ...stream.socketio_wire import packets
+from ...stream.sockets import Sockets
+from ...stream.ws_handshake import UpgradeRefused, check_upgrade
+from ..handover import answer_and_take, handed_over, upgrade_headers
 from .socketio_limits import SocketLimits
+from .socketio_line import Line
 from .socketio_pulse import Pulse
 
 _OPEN, _CLOSE, _PING, _PONG, _MESSAGE, _UPGRADE, _NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
@@ -61,6 +65,7 @@ class EngineSocket:
     Args:
         sid: Its session id, a secret between the two.
         limits: What it may do.
+        sockets: Hold its connection, once it is on WebSocket.
         strangers: All clients of whom nobody knows who they are; it is one of them at first.
         heard: Called with each message that it sends.
         gone: Called once, with the reason, when it has gone.
@@ -78,12 +83,13 @@ class EngineSocket:
         "_kept",
         "_kept_bytes",
         "_limits",
+        "_line",
         "_news",
         "_patience",
         "_polled",
         "_pulse",
+        "_sockets",
         "_strangers",
-        "_transport",
         "_tried",
         "attempts",
         "closed",
@@ -97,6 +103,7 @@ class EngineSocket:
         self,
         sid: str,
         limits: SocketLimits,
+        sockets: Sockets,
         strangers: set[EngineSocket],
         heard: Callable[[str, str], Awaitable[None]],
         gone: Callable[[EngineSocket, str], None],
@@ -105,16 +112,17 @@ class EngineSocket:
         self.connected = self.upgraded = self.upgrading = self.closed = False
         self.attempts = 0
         self._limits = limits
+        self._sockets = sockets
         self._strangers = strangers
         strangers.add(self)
         self._heard = heard
         self._gone = gone
-        self._transport: asyncio.Transport | None = None
+        self._line: Line | None = None
         self._kept: deque[bytes] = deque()
         self._kept_bytes = 0
         self._news = asyncio.Event()
         self._polled = False
-        self._tried: asyncio.Transport | None = None
+        self._tried: Line | None = None
         self._pulse = Pulse(limits, self._ask, self._silent)
         self._patience: asyncio.TimerHandle | None = None
 
@@ -139,19 +147,37 @@ class EngineSocket:
 
     # Writing
 
+    @property
+    def fd(self) -> int:
+        """The descriptor of its WebSocket, or -1."""
+        return -1 if self._line is None else self._line.socket.fd
+
+    @property
+    def behind_since(self) -> float:
+        """Since when bytes wait on its WebSocket; 0 where none do."""
+        return 0.0 if self._line is None else self._line.socket.behind_since
+
     def write(self, data: bytes) -> None:
         """Send WebSocket frames, or what is in them; after the end they vanish."""
-        transport = self._transport
-        if transport is None:
-            for packet in packets(data):
-                self._keep(packet)
-        elif not transport.is_closing():
-            transport.write(data)
+        if self._line is not None:
+            self._line.socket.write(data)
+            return
+        for packet in packets(data):
+            self._keep(packet)
+
+    def keep(self, data: bytes, sent: int) -> None:
+        """Keep what its WebSocket has not taken."""
+        if self._line is not None:
+            self._line.socket.keep(data, sent)
+
+    def fail(self) -> None:
+        """Note that its WebSocket is gone."""
+        if self._line is not None:
+            self._line.socket.fail()
 
     def buffered(self) -> int:
         """Return how many bytes wait because the client does not read."""
-        transport = self._transport
-        return self._kept_bytes if transport is None else transport.get_write_buffer_size()
+        return self._kept_bytes if self._line is None else self._line.socket.buffered()
 
     async def drain(self) -> None:
         """Wait until most of what was written is read.
@@ -268,56 +294,63 @@ class EngineSocket:
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         if self.upgrading or self.upgraded:
             return web.Response(status=400)
-        # No compression: it would be done once for every reader.
-        response = web.WebSocketResponse(
-            compress=False, max_msg_size=self._limits.message_bytes, timeout=_LINGER
-        )
+        try:
+            key = check_upgrade(request.headers)
+        except UpgradeRefused as refusal:
+            return web.Response(status=refusal.status, headers=refusal.headers)
         upgrading = self.upgrading = self.connected
-        self._tried = transport = request.transport
         try:
-            await response.prepare(request)
-            if upgrading and not await self._is_probed(response):
-                await response.close()
-                return response
-        finally:
-            self.upgrading, self._tried = False, None
-        if transport is not None and not self.closed:
-            self._move_to(transport)
-            await self._listen(response)
-        return response
+            socket = await answer_and_take(request, self._sockets, 101, upgrade_headers(key))
+        except (ConnectionError, TimeoutError):
+            self.upgrading = False
+            raise
+        if upgrading:
+            self._tried = Line(socket, self._limits.message_bytes, self._probed, self._untried)
+            self._later(_UPGRADE_SECONDS, lambda: self._untried(True))
+        else:
+            self._move_to(Line(socket, self._limits.message_bytes, self._hear, self._lost))
+        if self.closed:
+            self._untried(True)
+        return handed_over(101)
 
-    async def _is_probed(self, response: web.WebSocketResponse) -> bool:
-        """Whether a client that polls has tried the WebSocket, and goes over to it."""
-        try:
-            async with asyncio.timeout(_UPGRADE_SECONDS):
-                if await _text(response) != f"{_PING.decode()}{_PROBE}":
-                    return False
-                await response.send_str(f"{_PONG.decode()}{_PROBE}")
-                if self._polled:
-                    self._keep(_NOOP)  # ends the poll
-                return await _text(response) == _UPGRADE.decode()
-        except (TimeoutError, ConnectionError):
-            return False
+    async def _probed(self, text: str) -> None:
+        """Take what a client says that polls, and tries the WebSocket."""
+        if self._tried is None:
+            return
+        if text == f"{_PING.decode()}{_PROBE}":
+            self._tried.say(b"%b%b" % (_PONG, _PROBE.encode()))
+            if self._polled:
+                self._keep(_NOOP)  # ends the poll
+        elif text == _UPGRADE.decode():
+            line, self._tried = self._tried, None
+            line.take, line.gone = self._hear, self._lost
+            self.upgrading = False
+            self._move_to(line)
+        else:
+            self._untried(False)
 
-    def _move_to(self, transport: asyncio.Transport) -> None:
-        """Send what was kept, and from now on everything, by a transport."""
+    def _untried(self, _: bool) -> None:
+        """Note that a WebSocket will not be used: the client goes on to poll."""
+        line, self._tried = self._tried, None
+        if line is not None:
+            self.upgrading = False
+            line.drop(GOING_AWAY, _LINGER)
+
+    def _move_to(self, line: Line) -> None:
+        """Send what was kept, and from now on everything, by a WebSocket."""
         waiting = b"".join([ws_text(self._take()) for _ in range(len(self._kept))])
-        self._transport = transport
+        self._line = line
         self.connected = self.upgraded = True
         self._news.set()
-        self.write(waiting)
+        if waiting:
+            line.socket.write(waiting)
 
-    async def _listen(self, response: web.WebSocketResponse) -> None:
-        try:
-            async for message in response:
-                if message.type is not WSMsgType.TEXT:
-                    self.end(TRANSPORT_ERROR)  # there are no binary packets
-                elif not self.closed:
-                    await self._hear(message.data)
-        finally:
-            self.end(TRANSPORT_CLOSE)
+    def _lost(self, orderly: bool) -> None:
+        self.end(TRANSPORT_CLOSE if orderly else TRANSPORT_ERROR)
 
     async def _hear(self, text: str) -> None:
+        if self.closed:
+            return
         try:
             await self._take_in(text)
         except EngineIOError:
@@ -336,10 +369,13 @@ class EngineSocket:
         if self.closed:
             return
         if self._tried is not None:
-            self._tried.abort()
-        if self._transport is not None:
-            self._drop(self._transport, code, abort)
-            self._transport = None
+            self._tried.socket.abort()
+            self._tried = None
+        if self._line is not None:
+            if abort:
+                self._line.socket.abort()
+            else:
+                self._line.drop(code, _LINGER)
         elif not abort:
             self._keep(_CLOSE)
         self.closed = True
@@ -351,18 +387,3 @@ class EngineSocket:
     async def close(self, wait: bool = True, abort: bool = False, reason: str = "") -> None:
         """Drop the transport; engineio's word for :meth:`end`."""
         self.end(reason, abort=abort)
-
-    def _drop(self, transport: asyncio.Transport, code: int, abort: bool) -> None:
-        if abort:
-            transport.abort()
-            return
-        # aiohttp closes it with the client's answer. Who answered to a closed connection would be
-        # told that it was reset, and forget what they have not read yet.
-        self._later(_LINGER, transport.abort)
-        if not transport.is_closing():
-            transport.write(b"\x88\x02" + code.to_bytes(2, "big"))
-
-
-async def _text(response: web.WebSocketResponse) -> str | None:
-    message = await response.receive()
-    return str(message.data) if message.type is WSMsgType.TEXT else None

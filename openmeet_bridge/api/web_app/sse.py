@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from aiohttp import web
 
 from ...core.errors import LimitExceeded
-from ...stream.frames import HEARTBEAT, Bye, Frame
+from ...stream.frames import Bye, Frame
 from ...stream.web_app_frames import translated
 from ..endpoint import Call, Endpoints
 from ..open_streams import OpenStreams
@@ -17,20 +17,18 @@ from . import TAG
 
 ENDPOINTS = Endpoints(tag=TAG, auth="web_app_stream")
 
-_COMMENT = b":\n\n"
+_COMMENT = b":\n"
 _STAY_AWAY_MS = 3_600_000
 
 
 class WebAppSseWire:
-    """Matrix events as server-sent events: a write is one chunk of the chunked body."""
+    """Matrix events as server-sent events."""
 
     name = "web_app_sse"
 
     def join(self, frames: Sequence[Frame]) -> bytes:
-        """Return the frames as one chunk, or nothing where the web app is told nothing."""
-        body = b"".join([self._written(frame) for frame in frames])
-        # An empty chunk would be the end of the body (RFC 9112, section 7.1).
-        return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        """Return the frames one after another; nothing for what the web app is not told."""
+        return b"".join([self._written(frame) for frame in frames])
 
     def _written(self, frame: Frame) -> bytes:
         written = frame.other.get(self)
@@ -68,14 +66,13 @@ class EventStream:
 
 
 def _blocks(frame: Frame) -> Iterator[bytes]:
-    if frame is HEARTBEAT:
-        yield _COMMENT
-        return
     place = b"id: %b\n" % str(frame.cursor).encode() if frame.cursor else b""
     if isinstance(frame.source, Bye) and not frame.source.reconnect:
         # EventSource comes back whatever the reason, and would push out the stream that it was
         # ended for.
         yield b"retry: %d\n" % _STAY_AWAY_MS
+    if frame.type == "heartbeat":
+        yield _COMMENT
     events = translated(frame)
     for kind, data in events:
         yield b"event: %b\n%bdata: %b\n\n" % (kind.encode(), place, data)

@@ -1,0 +1,67 @@
+"""The handover of a connection: aiohttp reads the request, and the stream takes it from there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from ..stream.sockets import Socket, Sockets
+from ..stream.ws_handshake import accept_key
+
+_WRITTEN_POLL = 0.005
+_WRITTEN_SECONDS = 5.0
+
+
+async def answer_and_take(
+    request: web.Request, sockets: Sockets, status: int, headers: Mapping[str, str]
+) -> Socket:
+    """Answer a request with the head of a response, and take its connection for what follows.
+
+    The body has no length: it ends with the connection (RFC 9112, section 6.3), so that the same
+    bytes serve every version of HTTP.
+
+    Raises:
+        ConnectionResetError: The client has gone.
+    """
+    head = await _head(request, status, headers)
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client has gone already")
+    await _all_written(transport)
+    taken = sockets.take(transport)
+    taken.write(head)
+    return taken
+
+
+def handed_over(status: int) -> web.Response:
+    """Return what a handler gives back that has no connection any more: it goes to nobody."""
+    return web.Response(status=status)
+
+
+def upgrade_headers(key: str, deflate: str | None = None) -> dict[str, str]:
+    """Return the fields of the answer that opens a WebSocket (RFC 6455, section 4.2.2)."""
+    headers = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Accept": accept_key(key),
+    }
+    return headers | ({"Sec-WebSocket-Extensions": deflate} if deflate else {})
+
+
+async def _head(request: web.Request, status: int, headers: Mapping[str, str]) -> bytes:
+    response = web.StreamResponse(status=status, headers=headers)
+    # What every answer carries: the request's id, CORS, security headers.
+    await request.app.on_response_prepare.send(request, response)
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in response.headers.items()]
+    return "\r\n".join([*lines, "\r\n"]).encode()
+
+
+async def _all_written(transport: asyncio.WriteTransport) -> None:
+    """Wait until what was answered before on the same connection is on its way."""
+    async with asyncio.timeout(_WRITTEN_SECONDS):
+        while transport.get_write_buffer_size():  # noqa: ASYNC110  (it has no event for it)
+            await asyncio.sleep(_WRITTEN_POLL)

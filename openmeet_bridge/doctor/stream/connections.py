@@ -1,0 +1,68 @@
+"""Connections as they are found out there: used before, of an old kind, slow at the beginning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..finding import Finding, Report, ok
+from .advice import BUFFERING, KEEP_ALIVE, OLD_HTTP, SLOW_START, failed, warned
+from .raw_client import HTTP_1_0, Head, connection, halves, request
+from .scene import Scene, made
+from .target import STREAM
+from .trouble import Broken, Refused, Trouble
+
+CHECKS: Final = ("keep_alive", "http_1_0", "slow_start")
+
+_UNWANTED = frozenset({400, 403, 426, 505})
+
+
+async def examine(scene: Scene, report: Report) -> None:
+    """Check connections that a library would not make."""
+    report(await made("keep_alive", _keep_alive(scene), KEEP_ALIVE))
+    report(await made("http_1_0", _old(scene), BUFFERING))
+    report(await made("slow_start", _slow(scene), SLOW_START))
+
+
+async def _keep_alive(scene: Scene) -> Finding:
+    """A browser opens its stream on a connection over which it has asked for something before."""
+    caller = scene.client.caller
+    async with connection(scene.target) as opened:
+        await opened.send(request(scene.target, caller, "/api/v1/me"))
+        head = await opened.head()
+        await opened.body(head)
+        if head.closes:
+            text = "the connection is closed after each answer: it works, and takes longer"
+            return warned("keep_alive", text, KEEP_ALIVE)
+        await opened.send(request(scene.target, caller, STREAM))
+        try:
+            await opened.hello(await opened.head())
+        except Trouble as error:
+            raise Broken(f"a stream on a connection that was used before: {error}") from None
+    return ok("keep_alive", "a stream opens on a connection that was used before")
+
+
+async def _old(scene: Scene) -> Finding:
+    """nginx speaks HTTP/1.0 to what is behind it, unless it is told otherwise."""
+    async with connection(scene.target) as opened:
+        await opened.send(request(scene.target, scene.client.caller, STREAM, HTTP_1_0))
+        head = await opened.head()
+        if head.status in _UNWANTED:
+            return warned("http_1_0", f"not taken (HTTP {head.status})", OLD_HTTP)
+        if head.chunked:
+            text = "answered in chunks, which HTTP/1.0 does not know (RFC 9112, 6.1)"
+            return warned("http_1_0", text, OLD_HTTP)
+        await opened.hello(head)
+    return ok("http_1_0", "a stream opens, and ends with the connection")
+
+
+async def _slow(scene: Scene) -> Finding:
+    """A request comes in as many pieces as the network likes."""
+    async with connection(scene.target) as opened:
+        whole = request(scene.target, scene.client.caller, STREAM)
+        await opened.send(*halves(whole))
+        head: Head = await opened.head()
+        if head.status != 200:
+            text = f"a request in two pieces is refused: {Refused(head.status, head.headers, b'')}"
+            return failed("slow_start", text, SLOW_START)
+        await opened.hello(head)
+    return ok("slow_start", "a request that comes in two pieces is served")

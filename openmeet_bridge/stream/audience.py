@@ -1,0 +1,51 @@
+"""The audience of a room: whose streams follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from .frames import Wire
+from .subscriber import Phase, Subscriber
+
+
+class Audience:
+    """Those who follow one room.
+
+    Attributes:
+        live: Those who get everything at once, by the kind of their wire; never an empty set.
+        waiting: Those for whom it is parked, while what they missed is being written.
+    """
+
+    __slots__ = ("live", "waiting")
+
+    def __init__(self) -> None:
+        self.live: dict[Wire, set[Subscriber]] = {}
+        self.waiting: set[Subscriber] = set()
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        return chain(self.waiting, *self.live.values())
+
+    def __len__(self) -> int:
+        return len(self.waiting) + sum(map(len, self.live.values()))
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Let a stream follow the room."""
+        if subscriber.phase is Phase.LIVE:
+            self.live.setdefault(subscriber.wire, set()).add(subscriber)
+        else:
+            self.waiting.add(subscriber)
+
+    def promote(self, subscriber: Subscriber) -> None:
+        """Note that a stream has become live."""
+        self.waiting.discard(subscriber)
+        self.add(subscriber)
+
+    def discard(self, subscriber: Subscriber) -> None:
+        """Let a stream follow the room no longer."""
+        self.waiting.discard(subscriber)
+        readers = self.live.get(subscriber.wire)
+        if readers is not None:
+            readers.discard(subscriber)
+            if not readers:
+                del self.live[subscriber.wire]

@@ -1,0 +1,78 @@
+"""Shares: who gets which frames of a piece of the log, those with the same ones together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .audience import Audience
+from .frames import Frame, Wire
+from .subscriber import Subscriber
+
+Frames = Sequence[Frame]
+
+Numbered = Sequence[tuple[int, Frame]]
+"""Frames with their places in the piece of the log."""
+
+
+@dataclass(slots=True)
+class Share:
+    """The same frames for readers on the same kind of wire.
+
+    Attributes:
+        done: How many of the readers have had their turn.
+    """
+
+    wire: Wire
+    frames: Frames
+    readers: list[Subscriber]
+    done: int = 0
+
+
+def of_one_room(audience: Audience, frames: Frames) -> list[Share]:
+    """Return the shares of frames that are for all who are live in a room."""
+    return [Share(wire, frames, list(readers)) for wire, readers in audience.live.items()]
+
+
+def of_rooms(news: Iterable[tuple[Audience, Numbered]]) -> list[Share]:
+    """Return the shares of frames each of which is for all who are live in one of several rooms.
+
+    Who is in two of them gets the frames of both, in the order of the log.
+    """
+    rooms = list(news)
+    if len(rooms) == 1:
+        audience, numbered = rooms[0]
+        return of_one_room(audience, [frame for _, frame in numbered])
+    mine: dict[Subscriber, tuple[int, ...]] = {}
+    for number, (audience, _) in enumerate(rooms):
+        alone = (number,)
+        for readers in audience.live.values():
+            for reader in readers:
+                mine[reader] = mine[reader] + alone if reader in mine else alone
+    shares: dict[tuple[Wire, tuple[int, ...]], Share] = {}
+    for reader, numbers in mine.items():
+        share = shares.get((reader.wire, numbers))
+        if share is None:
+            frames = _in_order(rooms[number][1] for number in numbers)
+            share = shares[reader.wire, numbers] = Share(reader.wire, frames, [])
+        share.readers.append(reader)
+    return list(shares.values())
+
+
+def of_each(outgoing: Mapping[Subscriber, Frames]) -> list[Share]:
+    """Return the shares of frames that were found for each reader apart."""
+    shares: dict[tuple[object, ...], Share] = {}
+    for reader, frames in outgoing.items():
+        # Wires and frames are equal only to themselves, so their place in memory is the key.
+        key = (reader.wire, *frames)
+        share = shares.get(key)
+        if share is None:
+            share = shares[key] = Share(reader.wire, frames, [])
+        share.readers.append(reader)
+    return list(shares.values())
+
+
+def _in_order(parts: Iterable[Numbered]) -> Frames:
+    found = [one for part in parts for one in part]
+    found.sort(key=lambda one: one[0])  # stable: what one entry gave stays as it is
+    return [frame for _, frame in found]

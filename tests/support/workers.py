@@ -1,0 +1,18 @@
+"""Workers for tests: entered by hand, without a process behind them."""
+
+from __future__ import annotations
+
+from openmeet_bridge.storage import duties
+from openmeet_bridge.storage.database import Connection
+from openmeet_bridge.storage.duties import Worker
+
+
+async def enter(connection: Connection, worker: str, lease: float = 600.0) -> None:
+    """Enters a worker, for so many seconds."""
+    await duties.register(connection, Worker(worker, "here", 1), lease, alone=False)
+
+
+async def bury(connection: Connection, worker: str) -> None:
+    """Lets a worker's time be over, and another see it."""
+    await connection.execute("UPDATE worker SET until = '-infinity' WHERE id = $1", worker)
+    await duties.renew(connection, "nobody", 1, duties.Position(0))
