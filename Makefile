@@ -5,6 +5,8 @@
 #   make test                 every test; TEST_ARGS=... is handed to pytest, TEST_WORKERS=2 at once
 #   make lint types layers    what CI checks besides the tests
 #   make bench                the benchmarks; BENCH_ARGS=... is handed to them
+#   make bench-fanout         the streams beside other servers; FANOUT_ARGS=... is handed to it
+#   make chaos                ten minutes of fire; CHAOS_ARGS=... is handed to it
 #   make screenshot           take the pictures of the page in docs/images again
 #   make format               rewrite the code in the project's style
 #   make docs-reference       rewrite every generated file
@@ -13,8 +15,8 @@
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: demo test lint types layers bench screenshot format docs-reference requirements build clean
-.PHONY: env-demo env-dev chromium proxies
+.PHONY: demo test lint types layers bench chaos screenshot format docs-reference requirements build clean
+.PHONY: env-demo env-dev chromium proxies bench-fanout bench-peers
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,10 +27,13 @@ WEB_TOOLS := $(VENV)/web
 TSC := $(WEB_TOOLS)/node_modules/typescript/bin/tsc
 WEB_PACKAGES := $(WEB_TOOLS)/.installed
 PROXIES := $(VENV)/proxies
+PEERS := build/fanout
 DEMO_ARGS ?=
 TEST_ARGS ?=
 TEST_WORKERS ?= 2
 BENCH_ARGS ?=
+FANOUT_ARGS ?=
+CHAOS_ARGS ?=
 UPGRADE ?=
 
 INSTALL := $(UV) pip install --quiet --python $(BIN)/python
@@ -56,6 +61,12 @@ layers: env-dev
 
 bench: env-dev
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-fanout: env-dev bench-peers
+	$(BIN)/python -m benchmarks.fanout $(FANOUT_ARGS)
+
+chaos: env-dev
+	$(KEEP_BYTECODE) $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 screenshot: env-dev chromium
 	$(BIN)/python -m scripts.screenshot docs/images
@@ -153,6 +164,27 @@ proxies: env-dev
 	fi; \
 	echo "No nginx and caddy: the tests of the proxies are skipped. Debian has both, or name yours" >&2; \
 	echo "in OPENMEET_BRIDGE_NGINX and OPENMEET_BRIDGE_CADDY." >&2
+
+# Servers to be measured beside the bridge. What cannot be had is left out, and the report says so.
+# Debian's nchan makes a folder of its own when it starts, wherever it is told to put its files.
+bench-peers: env-dev $(PEERS)/node_modules/.installed
+	@test -d $(PEERS)/nchan && exit; \
+	if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then \
+		echo "getting nginx and nchan for the benchmark"; \
+		test "$$(id -u)" != 0 || { apt-get update -qq; mkdir -p /var/lib/nginx; }; \
+		rm -rf $(PEERS)/nchan.new; mkdir -p $(PEERS)/nchan.new/debs; cd $(PEERS)/nchan.new/debs; \
+		apt-get download -qq -o APT::Sandbox::User=root nginx libnginx-mod-nchan \
+			&& for one in *.deb; do dpkg-deb -x $$one ..; done \
+			&& rm -rf ../debs && mv ../../nchan.new ../../nchan && exit; \
+	fi; \
+	echo "No nginx with nchan: it is left out of the benchmark." >&2
+
+$(PEERS)/node_modules/.installed: benchmarks/fanout/package.json benchmarks/fanout/package-lock.json \
+		$(VENV)/.dev
+	@mkdir -p $(PEERS)
+	@cp benchmarks/fanout/package.json benchmarks/fanout/package-lock.json $(PEERS)
+	$(BIN)/npm ci --prefix $(PEERS) --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
 
 clean:
 	rm -rf $(VENV) $(UV_VENV) build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache \

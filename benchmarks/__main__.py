@@ -19,6 +19,7 @@ from . import (
     provisioning,
     room_list,
     socketio,
+    sync_cost,
     timeline,
     transactions,
 )
@@ -27,13 +28,14 @@ from .report import Report
 BENCHMARKS = {
     "transactions": transactions.run,
     "latency": latency.run,
+    "sync_cost": sync_cost.run,
     "delivery": delivery.run,
     "socketio": socketio.run,
     "provisioning": provisioning.run,
     "room_list": room_list.run,
     "timeline": timeline.run,
 }
-_NEED_SYNAPSE = frozenset({"latency", "provisioning"})
+_NEED_SYNAPSE = frozenset({"latency", "provisioning", "sync_cost"})
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,6 +17,7 @@ from openmeet_bridge.demo.synapse import SynapseProcess, free_port
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
 from . import house, world
+from .group import settled_group
 from .house import House
 from .readers import opening
 from .report import Report
@@ -24,7 +25,6 @@ from .samples import percentile
 from .wire import Answer, Connection, bearer, connect, request
 
 _GROUP = "latency"
-_SETTLE = 60.0
 _PATIENCE = 20.0
 _PAUSE = 0.05
 _READ = 1 << 18
@@ -58,7 +58,7 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     )
     count = 20 if quick else 300
     with synapse, house.running(agreed, postgres, synapse.base_url) as bridge:
-        room_id = _furnish(bridge)
+        room_id = settled_group(bridge, _GROUP, (_WRITER, _READER))
         ways = {
             "Matrix user": _by_matrix(synapse, room_id),
             "web API": _by_api(bridge, room_id),
@@ -123,31 +123,6 @@ def _by_api(bridge: House, room_id: str) -> Sender:
         return request("PUT", path, headers, json.dumps({"body": text}).encode())
 
     return bridge.public, send
-
-
-def _furnish(bridge: House) -> str:
-    """Write a public group with two users over the integration API; return its room."""
-    connection = Connection(bridge.public)
-    base = f"/api/integration/v1/tenants/{world.TENANT}"
-    headers = bearer(world.SERVICE_KEY)
-
-    def put(path: str, body: dict[str, object]) -> None:
-        connection.ask(request("PUT", base + path, headers, json.dumps(body).encode()))
-
-    for number in (_WRITER, _READER):
-        put(f"/users/{world.slug(number)}", {"id": number, "name": f"Reader {number}"})
-    put(f"/groups/{_GROUP}", {"name": "Latency", "visibility": "public"})
-    for number in (_WRITER, _READER):
-        put(f"/groups/{_GROUP}/members/{world.slug(number)}", {"role": "member"})
-    deadline = time.monotonic() + _SETTLE
-    while True:
-        sent = request("GET", f"{base}/groups/{_GROUP}/status", headers)
-        status = json.loads(connection.ask(sent))
-        if status["state"] == "settled":
-            return str(status["room_id"])
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the room is not made: {status}")
-        time.sleep(0.1)
 
 
 class _Streams:

@@ -1,8 +1,8 @@
 """What a phone saves: the bytes of a busy room's hour, in full, with less, and compressed.
 
 The hour is invented, and the same every time: ids, names and frames are as long as those that a
-homeserver's events become, and how often things happen is written below. What is counted is what
-the bridge writes for one reader; on top come the network's own 40 to 70 bytes for each packet, which
+homeserver's events become, and how often things happen is written below. Counted is what the
+bridge writes for one reader; on top come the network's own 40 to 70 bytes for each packet, which
 frames that go together share. Run as a program: ``python -m benchmarks.low_data``.
 """
 
@@ -31,7 +31,7 @@ from openmeet_bridge.core.entry import (
     Receipt,
 )
 from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId, UserSlug
-from openmeet_bridge.core.presence import IDLE, ONLINE
+from openmeet_bridge.core.presence import IDLE, ONLINE, State
 from openmeet_bridge.stream import frames
 from openmeet_bridge.stream.deflate import sse_deflated, sse_gzip_header, ws_deflated
 from openmeet_bridge.stream.frames import Frame
@@ -54,15 +54,17 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _NAMES = (
     "Alice Bob Chidi Dora Emre Fatima Goran Hana Igor Jun Kofi Lena Mateo Nadia Oskar Priya Quinn "
     "Rosa Sven Tara Umar Vera Wanda Xenia Yusuf Zoe Ada Bela Carmen Dev"
-).split()
+)
 _WORDS = (
-    "the a to and of in is it that for on you we at with this be have are not or will can I my your "
-    "there here what when who where how just so if then but from by up out about all one some more "
-    "time today tomorrow morning evening train station map boots water lunch bring meet ride car "
-    "seat hill lake path rain weather weekend Saturday walk slow fast early late nine ten half past "
-    "thanks yes no maybe sure great sorry see know think like want need take leave start finish "
-    "people group photo ticket price bus stop way back home food coffee table place name list"
-).split()
+    "the a to and of in is it that for on you we at with this be have are not or will can I my "
+    "your there here what when who where how just so if then but from by up out about all one "
+    "some more time today tomorrow morning evening train station map boots water lunch bring "
+    "meet ride car seat hill lake path rain weather weekend Saturday walk slow fast early late "
+    "nine ten half past thanks yes no maybe sure great sorry see know think like want need take "
+    "leave start finish people group photo ticket price bus stop way back home food coffee "
+    "table place name list"
+)
+_STATES: tuple[State, ...] = (ONLINE, IDLE)
 _KEYS = ("👍", "❤️", "😂", "🎉")
 
 
@@ -77,7 +79,8 @@ class Hour:
         self._random = random.Random(7)
         self._messages = messages
         self._room = RoomId("!" + self._id())
-        self._people = [self._person(name) for name in _NAMES[:PEOPLE]]
+        self._people = [self._person(name) for name in _NAMES.split()[:PEOPLE]]
+        self._vocabulary = _WORDS.split()
         self._entries: list[Entry] = []
         self._position = 81_000
         self._clock = _BEGINNING
@@ -89,8 +92,7 @@ class Hour:
             self._clock += 3_600_000 // self._messages
             yield from self._message()
             for _ in range(_share(number, moves, self._messages)):
-                state = self._random.choice((ONLINE, IDLE))
-                yield frames.presence(self._anybody(), state, self._clock)
+                yield frames.presence(self._anybody(), self._random.choice(_STATES), self._clock)
             if _share(number, COMINGS, self._messages):
                 yield from self._coming()
 
@@ -181,7 +183,7 @@ class Hour:
         return self._random.choice(self._people)
 
     def _words(self, number: int) -> str:
-        return " ".join(self._random.choices(_WORDS, k=number))
+        return " ".join(self._random.choices(self._vocabulary, k=number))
 
     def _id(self) -> str:
         return "".join(self._random.choices(_LETTERS, k=43))
@@ -243,9 +245,7 @@ def kinds(hour: Sequence[Frame]) -> Report:
 def cost(hour: Sequence[Frame]) -> str:
     """Return how long the processor compresses, once for all readers (this alone varies)."""
     texts = [text_of(frame) for frame in hour if frame.type not in LEFT_OUT]
-    return (
-        f"Compressing one frame: {_microseconds(ws_deflated, texts):.0f} µs, for all its readers."
-    )
+    return f"Compressing a frame: {_microseconds(ws_deflated, texts):.0f} µs, for all its readers."
 
 
 def _microseconds(work: Callable[[bytes], bytes], texts: Sequence[bytes]) -> float:

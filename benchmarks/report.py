@@ -25,7 +25,7 @@ class Report:
 
     def text(self) -> str:
         """Return the table as lines of text."""
-        cells = [self.columns, *(tuple(map(_shown, row)) for row in self.rows)]
+        cells = [self.columns, *(tuple(map(shown, row)) for row in self.rows)]
         widths = [max(len(row[i]) for row in cells) for i in range(len(self.columns))]
         lines = [
             "  ".join(
@@ -43,7 +43,8 @@ class Report:
         return {"title": self.title, "rows": rows, "notes": self.notes}
 
 
-def _shown(value: Value) -> str:
+def shown(value: Value) -> str:
+    """Return a value as people read it."""
     if value is None:
         return "-"
     if isinstance(value, float):

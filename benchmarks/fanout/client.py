@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,8 @@ from .layout import Block
 from .servers import Server
 
 _STOP_SECONDS = 10.0
+_QUIET = 50
+"""Bytes a second and stream: heartbeats may come."""
 
 
 class Connected(msgspec.Struct):
@@ -47,6 +50,7 @@ class Phase(msgspec.Struct):
     published: int = 0
     deliveries: int = 0
     deliveries_s: float = 0.0
+    bytes: int = 0
     bytes_each: float = 0.0
     server_cpu: float = 0.0
     server_share: float = 0.0
@@ -158,6 +162,13 @@ class Client:
     def end(self) -> Phase:
         """Return what the command found that was begun."""
         return msgspec.json.decode(self._line(), type=Phase)
+
+    def settle(self, seconds: float = 30.0) -> None:
+        """Wait until hardly anything comes any more: a bridge tells readers who else is there."""
+        deadline = time.monotonic() + seconds
+        while self.do("idle secs=1").bytes > _QUIET * self.connected.streams:
+            if time.monotonic() > deadline:
+                return
 
     def close(self) -> None:
         """Hang up everywhere."""

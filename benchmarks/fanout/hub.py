@@ -24,6 +24,7 @@ from aiohttp import web
 from openmeet_bridge.app import run_loop
 from openmeet_bridge.app.listeners import public_app
 from openmeet_bridge.app.services import Services
+from openmeet_bridge.app.streams import open_streams
 from openmeet_bridge.bridge.identity import Identity
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.config import Config, load
@@ -38,6 +39,7 @@ from . import layout
 from .memory_log import MemoryIdentity, MemoryLog
 
 EPOCH = "0badcafe"
+_BACKLOG = 4096
 _NOWHERE = "postgresql://127.0.0.1:9/nothing"
 
 
@@ -58,6 +60,9 @@ class Hub:
         services.identity = cast("Identity", MemoryIdentity())
         services.streams = Streams(
             self.log, services.hub, replay_entries=config.limits.replay_entries
+        )
+        services.open_streams = open_streams(
+            config, services.streams, services.hub, services.sockets
         )
         self._feed = Feed(self.log.after, services.hub, self.bus)
         self.loops: list[Callable[[], Awaitable[None]]] = [self._feed.run, services.hub.beat]
@@ -129,7 +134,8 @@ async def _serve(config: Config, port: int) -> int:
         runner = web.AppRunner(hub.app, access_log=None, handler_cancellation=True)
         await runner.setup()
         await loop.create_server(lambda: Input(hub.take), "127.0.0.1", port)
-        await web.TCPSite(runner, config.listen.public.host, config.listen.public.port).start()
+        public = config.listen.public
+        await web.TCPSite(runner, public.host, public.port, backlog=_BACKLOG).start()
         await asyncio.gather(*(one() for one in hub.loops))
     return 0
 

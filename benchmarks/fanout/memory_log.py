@@ -48,7 +48,9 @@ class MemoryLog:
     def __init__(self) -> None:
         self.head = Position(0)
         self._entries: deque[LogEntry] = deque(maxlen=KEPT)
-        self._of_room: defaultdict[RoomId, deque[LogEntry]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._of_room: defaultdict[RoomId, deque[LogEntry]] = defaultdict(
+            lambda: deque(maxlen=KEPT)
+        )
         slug = world.slug(_AUTHOR)
         self._author = Person(world.mxid(_AUTHOR), "Reader 1", None, slug)
         self._room_ids: dict[int, RoomId] = {}

@@ -16,7 +16,16 @@ BUILD = HERE.parents[1] / "build" / "fanout"
 
 _CLIENT = tuple(
     HERE / "client" / f"{name}.c"
-    for name in ("main", "options", "measure", "stream", "websocket", "delivery", "publish", "phases")
+    for name in (
+        "main",
+        "options",
+        "measure",
+        "stream",
+        "websocket",
+        "delivery",
+        "publish",
+        "phases",
+    )
 )
 _FLAGS = ("-O2", "-Wall", "-Wextra")
 _NGINX_HOME = Path("/var/lib/nginx")

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from openmeet_bridge.config import Address
@@ -44,8 +44,7 @@ class Server:
         spin: Whether the client may poll without a pause. It must not where the server needs
             the client's core too.
         public: Where a bridge has its public listener.
-        input: Where a bridge takes lines.
-        reads: Arguments of the client for other kinds of stream of the same bridge.
+        push: Gives a bridge events of a room, by its number.
     """
 
     name: str
@@ -54,8 +53,7 @@ class Server:
     write: tuple[str, ...]
     spin: bool = True
     public: Address | None = None
-    input: Address | None = None
-    reads: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    push: Callable[[int, list[bytes]], None] | None = None
 
 
 Starter = Callable[[Path, Cores], AbstractContextManager[Server]]
@@ -179,19 +177,21 @@ def memory_bridge(wire: str, name: str = "", **settings: object) -> Starter:
         config = memory_config(folder, public, settings)
         command = [sys.executable, "-m", "benchmarks.fanout.hub", str(config), str(lines.port)]
         with process(command, folder, cores, public.port) as pid:
-            reads = bridge_reads(public)
-            write = ("--publish", f"tcp://{lines}", *_LINE)
             yield Server(
                 name or f"bridge-{wire}",
                 (pid,),
-                reads[wire],
-                write,
+                bridge_reads(public)[wire],
+                ("--publish", f"tcp://{lines}", *_LINE),
                 public=public,
-                input=lines,
-                reads=reads,
+                push=lambda room, events: _push(lines, room, events),
             )
 
     return start
+
+
+def _push(lines: Address, room: int, events: list[bytes]) -> None:
+    with socket.create_connection((lines.host, lines.port)) as connection:
+        connection.sendall(b"".join(b"%06d %b\n" % (room, event) for event in events))
 
 
 def memory_config(folder: Path, public: Address, settings: Mapping[str, object]) -> Path:
@@ -281,7 +281,7 @@ def _children(pid: int) -> tuple[int, ...]:
 
 
 def allow_files() -> int:
-    """Let this program and those it starts open as many files as the system lets them; return it."""
+    """Open as many files as the system lets us, here and in what is started; return how many."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = hard if hard != resource.RLIM_INFINITY else 1 << 20
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

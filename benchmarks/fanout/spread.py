@@ -35,9 +35,9 @@ class Spread:
         )
 
     def text(self, unit: str = "", digits: int | None = None) -> str:
-        """Return it for people: ``0.84 (0.73–0.96)``."""
+        """Return it for people: ``0.84 (0.73 to 0.96)``."""
         middle, low, high = (shown(one, digits) for one in (self.median, self.low, self.high))
-        spread = f" ({low}–{high})" if self.count > 1 else ""
+        spread = f" ({low} to {high})" if self.count > 1 else ""
         return f"{middle}{unit}{spread}"
 
 

@@ -41,16 +41,15 @@ def whole_bridge(wire: str, postgres: EmbeddedPostgres, people: Inhabitants) -> 
             bridge = running.__enter__()
         try:
             _furnish(bridge, people)
-            reads = bridge_reads(bridge.public)
             yield Server(
                 f"whole-{wire}",
                 (bridge.pid,),
-                reads[wire],
+                bridge_reads(bridge.public)[wire],
                 _write(bridge),
                 # PostgreSQL works on the client's core, and must get its share of it.
                 spin=False,
                 public=bridge.public,
-                reads=reads,
+                push=lambda _room, events: bridge.push(events),
             )
         finally:
             running.__exit__(None, None, None)

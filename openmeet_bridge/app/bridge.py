@@ -11,6 +11,7 @@ from aiohttp import web
 from ..bridge.duties import Duties
 from ..bridge.supervisor import Supervisor
 from ..config import Address, Config
+from ..config.model import LOCAL
 from ..core.errors import ConfigError, Unavailable
 from ..matrix.registration import Registration
 from ..storage import event_log
@@ -74,6 +75,7 @@ class Bridge:
             await services.directory.name_ghosts(tenant.id)
         everywhere, office = apart(services.loops)
         supervisor = self._supervisor()
+        ending.push_async_callback(services.close_bus)
         ending.push_async_callback(services.delivery.stop)
         ending.push_async_callback(services.presence.stop)
         await self._listen_all(services, http)
@@ -95,7 +97,7 @@ class Bridge:
         await self._ending.aclose()
 
     async def _come_in(self) -> Duties:
-        lock = InstanceLock(self._dsn)
+        lock = InstanceLock(self._dsn, shared=self._config.bus != LOCAL)
         duties = Duties(lock, [OFFICE])
         self._ending.push_async_callback(duties.end)
         try:

@@ -7,7 +7,8 @@
 | ``outbox`` | everywhere | a room is one worker's turn at a time (``bridge/delivery``) |
 | ``typing``, ``typing-notices`` | everywhere | of those who type on this worker's streams |
 | ``receipts``, ``unread`` | everywhere | tells this worker's streams, and for its own requests |
-| ``presence``, ``presence-asked`` | everywhere | of this worker's streams, and what it has heard |
+| ``settled`` | everywhere | for those who wait here for what another worker has sent |
+| ``presence`` | everywhere | of this worker's streams, and what it has heard |
 | ``vitals`` | everywhere | the metrics of each worker are whole; the counts are the same in all |
 | ``homeserver`` | everywhere | whether this worker reaches it |
 | ``settled`` | everywhere | for this worker's own requests |
@@ -17,12 +18,12 @@
 | ``housekeeping`` | office | the same |
 | ``webhooks``, ``webhook-collector`` | office | one line an endpoint, one place in the log |
 | ``matrix-ids`` | office | writes to OpenMeet's database |
-| ``presence-told`` | office | one budget of calls to the homeserver |
+| ``presence-told``, ``presence-asked`` | office | one budget of calls to the homeserver |
 
 A worker that gets the duty starts them; one that has lost it ends them. The reconciler begins with
-giving back the jobs of whoever was there before, so that none waits for its lease. A wake-up for a loop that
-runs elsewhere goes over the bus; where it is lost, the loop looks by itself: the reconciler within
-five seconds, webhooks within one.
+giving back the jobs of whoever was there before, so that none waits for its lease. A wake-up for a
+loop that runs elsewhere goes over the bus; where it is lost, the loop looks by itself: the
+reconciler within five seconds, webhooks within one.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ _LOOPS: Final = frozenset(
         "webhooks",
         "webhook-collector",
         "matrix-ids",
+        "presence-asked",
         "presence-told",
     }
 )

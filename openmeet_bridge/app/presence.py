@@ -34,7 +34,10 @@ class PresenceParts:
 def presence_parts(
     config: Config, database: Database, homeserver: Homeserver, broadcast: Broadcast, naming: Naming
 ) -> PresenceParts:
-    """Return the parts. Where no tenant shows presence, all are there and none does anything."""
+    """Return the parts. Where no tenant shows presence, all are there and none does anything.
+
+    But for one: where there are several processes, they tell each other who has streams.
+    """
     section = config.presence
     tenants = {one.id for one in config.tenants if one.presence and section.enabled}
     from_matrix = MatrixPresence(database, homeserver, naming, broadcast)
@@ -49,7 +52,8 @@ def presence_parts(
         told=telling.tell if telling else lambda _mxid, _state: None,
     )
     if not tenants:
-        return PresenceParts(presence, None, {})
+        alone = broadcast.alone
+        return PresenceParts(presence, None, {} if alone else {"presence": presence.run})
     loops = {"presence": presence.run, "presence-asked": from_matrix.run}
     if telling is not None:
         loops["presence-told"] = telling.run

@@ -175,7 +175,7 @@ class Services:
             self.naming,
             self.directory,
             self._wake_jobs,
-            user_gone=self._user_gone,
+            user_gone=self._user_erased,
         )
         self.openmeet = openmeet_sources_of(config)
         self.openmeet_database = self.openmeet.database
@@ -301,7 +301,9 @@ class Services:
         self._vitals = Vitals(database, self.hub)
         self._housekeeping = Housekeeping(database, self.naming.bot, outbox_kept=limits.outbox_kept)
         self._feed = Feed(log_view.after, self.hub, self._bus)
-        self._webhooks = webhook_loops(config, database, self._bus, self.hub, self.naming.bot)
+        self._webhooks = webhook_loops(
+            config, database, self._bus, self.presence.has_streams, self.naming.bot
+        )
 
     @property
     def loops(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
@@ -446,6 +448,11 @@ class Services:
         self.hub.close_user(mxid, CloseReason.REMOVED)
         self.typing.end_all(mxid)
         self.presence.gone(mxid)
+
+    def _user_erased(self, mxid: Mxid) -> None:
+        self._user_gone(mxid)
+        # Nothing was announced by the job, which goes on where another process began.
+        self.broadcast.close_user(mxid, CloseReason.REMOVED)
 
     def _member_gone(self, mxid: Mxid, room_id: RoomId) -> None:
         self.hub.expel(mxid, room_id)

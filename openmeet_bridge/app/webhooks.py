@@ -12,12 +12,11 @@ from ..core.ids import Mxid
 from ..core.webhooks import MESSAGE_CREATED
 from ..storage.database import Database
 from ..stream.bus import Bus
-from ..stream.hub import Hub
 from .tenants import endpoints_of
 
 
 def webhook_loops(
-    config: Config, database: Database, bus: Bus, hub: Hub, bot: Mxid
+    config: Config, database: Database, bus: Bus, online: Callable[[Mxid], bool], bot: Mxid
 ) -> Mapping[str, Callable[[], Awaitable[None]]]:
     """Return the loops, by name.
 
@@ -25,11 +24,11 @@ def webhook_loops(
         config: The configuration.
         database: The log, and what is to be told.
         bus: Says that the log grew.
-        hub: Who has a stream open here.
+        online: Whether somebody has a stream open.
         bot: Whose words are no news.
     """
     endpoints = endpoints_of(config)
-    bodies = WebhookBodies(database, lambda mxid: hub.streams_of(mxid) > 0)
+    bodies = WebhookBodies(database, online)
     deliverer = Webhooks(database, bodies, endpoints, most_waiting=config.limits.webhooks_waiting)
     curious = sorted({one.tenant for one in endpoints if MESSAGE_CREATED in one.events})
     collector = WebhookCollector(database, bus, bot, curious, deliverer.wake)

@@ -23,17 +23,17 @@ import structlog
 from ..core.entry import LogEntry, Person
 from ..core.errors import NotFound, Unavailable
 from ..core.ids import Mxid, RoomId, TenantId
-from ..core.presence import OFFLINE, ONLINE, Attendance, Patience, State
+from ..core.presence import OFFLINE, Patience, State
 from ..storage import presence, rooms
 from ..storage.database import Connection, Database
 from ..storage.presence import Audience
 from ..stream.broadcast import Broadcast
 from ..stream.bus import EVERYBODY
-from ..stream.signals import Attendant, PresenceChosen
+from ..stream.signals import PresenceChosen
 from .matrix_presence import MatrixPresence
 from .presence_frames import Change, PresenceFrames
+from .presence_people import PresencePeople
 from .presence_record import PresenceRecord
-from .presence_sharing import PresenceSharing
 
 log = structlog.get_logger(__name__)
 
@@ -92,22 +92,15 @@ class Presence:
         self._from_matrix = from_matrix
         self._bot = bot
         self._tenants = tenants
-        self._patience = patience
         self._told = told
         self._clock = clock
         self._wall = wall
         self._frames = PresenceFrames(database, self._hub, tenants)
         self._record = PresenceRecord(database, clock)
-        self._sharing = PresenceSharing(
-            broadcast, self._attendant, self._learned, self._recount_all, clock
-        )
-        self._ours: dict[Mxid, Attendance] = {}
-        self._kept: set[Mxid] = set()  # of these it is written here when they were there
-        self._chosen: dict[Mxid, None] = {}
-        self._leaving: set[Mxid] = set()
-        self._moved: dict[Mxid, None] = {}
+        self._people = PresencePeople(broadcast, tenants, patience, clock)
         # Of these it is looked whether they are there as readers were told last.
-        self._doubtful: dict[Mxid, None] = {}
+        self._doubtful = self._people.doubtful
+        self._chosen: dict[Mxid, None] = {}
         self._shown: dict[Mxid, State] = {}  # who is not in here is offline for all
         self._publishing = asyncio.Lock()
         self._round: list[Mxid] = []
@@ -118,27 +111,11 @@ class Presence:
 
     def moved(self, mxid: Mxid) -> None:
         """Note that somebody has a stream more or less."""
-        if self._tenants:
-            self._moved[mxid] = None
+        self._people.moved(mxid)
 
     def say(self, mxid: Mxid, *, active: bool) -> None:
         """Note what one of a person's clients says. Without an open stream it says nothing."""
-        before = self._sign(mxid, active=active)
-        if before is not None and not (active and before == ONLINE):
-            # That who is there still is, is said again once a minute anyway.
-            self._sharing.changed(mxid)
-
-    def _sign(self, mxid: Mxid, *, active: bool) -> State | None:
-        """Note a sign of life, or that there is none; return how they were there before."""
-        if mxid in self._moved:
-            self._count()
-        attendance = self._ours.get(mxid)
-        if attendance is None:
-            return None
-        before = attendance.state(self._clock())
-        (attendance.active if active else attendance.idle)(self._clock())
-        self._doubtful[mxid] = None
-        return before
+        self._people.sign(mxid, active=active, share=True)
 
     def happened(self, batch: Sequence[LogEntry]) -> None:
         """Take messages for signs of life, and let a room be told of who comes and is there."""
@@ -146,22 +123,23 @@ class Presence:
             effect, entry = logged.effect, logged.entry
             if entry.state_key is None and not logged.changed:
                 # Every process reads it in the log: it need not be said to any.
-                self._sign(entry.sender.mxid, active=True)
+                self._people.sign(entry.sender.mxid, active=True, share=False)
             if effect is not None and effect.joined and effect.user.mxid in self._shown:
                 del self._shown[effect.user.mxid]
                 self._doubtful[effect.user.mxid] = None
 
     def gone(self, mxid: Mxid) -> None:
         """Forget somebody whom OpenMeet has removed: nobody shares a room with them any more."""
-        for known in (self._ours, self._doubtful, self._shown):
-            known.pop(mxid, None)
-        self._leaving.discard(mxid)
-        self._kept.discard(mxid)
-        self._sharing.forget(mxid)
+        self._people.forget(mxid)
+        self._shown.pop(mxid, None)
         self._record.forget(mxid)
         self._told(mxid, OFFLINE)
 
     # What is asked
+
+    def has_streams(self, mxid: Mxid) -> bool:
+        """Whether somebody has a stream open, here or elsewhere."""
+        return self._people.streams(mxid) > 0
 
     async def in_room(self, tenant: TenantId, room_id: RoomId, mxid: Mxid) -> list[Present]:
         """Return who of a room is there, or when they last were; for somebody who is in it.
@@ -172,8 +150,8 @@ class Presence:
             NotFound: They are in no such room.
             Unavailable: The database is away.
         """
-        self._count()
-        here = self._hub.people(room_id) | self._leaving | set(self._from_matrix.present())
+        self._people.count()
+        here = self._hub.people(room_id) | self._people.leaving | set(self._from_matrix.present())
         async with self._database.connection() as connection:
             if not await rooms.is_joined(connection, tenant, room_id, mxid):
                 raise NotFound("You are in no such room.")
@@ -186,7 +164,7 @@ class Presence:
         return [self._present(person, last_seen) for person, last_seen in found]
 
     async def _there_elsewhere(self, connection: Connection, room_id: RoomId) -> AbstractSet[Mxid]:
-        elsewhere = self._sharing.elsewhere
+        elsewhere = self._people.sharing.elsewhere
         if not elsewhere:
             return frozenset()
         return {one for one in await presence.people_of(connection, room_id) if one in elsewhere}
@@ -206,11 +184,7 @@ class Presence:
 
     async def tick(self) -> None:
         """Tell what has changed. While the database is away, nobody is told anything."""
-        self._count()
-        died = self._sharing.tick()
-        self._recount_all(died)
-        self._kept |= self._ours.keys() & set(died)
-        self._doubtful |= dict.fromkeys(self._leaving)
+        self._people.tick()
         self._doubtful |= dict.fromkeys(self._from_matrix.take_changed())
         self._look_round()
         try:
@@ -228,7 +202,7 @@ class Presence:
             Unavailable: The database is away.
         """
         self._record.forget(mxid)
-        self._count()
+        self._people.count()
         self._broadcast.say(EVERYBODY, PresenceChosen(mxid))
         await self._publish([self._current(mxid)], at_once=True)
 
@@ -245,74 +219,18 @@ class Presence:
 
     async def stop(self) -> None:
         """Write when those were last there who are there now."""
-        self._count()
+        self._people.count()
+        elsewhere = self._people.sharing.elsewhere
         self._note(
             Change(one, OFFLINE, self._current(one).last_seen, True)
-            for one in self._kept
-            if one in self._ours and not self._sharing.elsewhere.streams(one)
+            for one in self._people.kept
+            if not elsewhere.streams(one)
         )
-        self._sharing.leave()
+        self._people.sharing.leave()
         try:
             await self._record.save(everything=True)
         except Unavailable as error:
             log.warning("presence.not_kept", error=str(error))
-
-    def _count(self) -> None:
-        """Count the streams of those who have some more or less than before."""
-        now = self._clock()
-        moved, self._moved = self._moved, {}
-        for mxid in moved:
-            if mxid not in self._ours:
-                if self._hub.tenant_of(mxid) not in self._tenants:
-                    continue
-                self._ours[mxid] = Attendance(self._patience, now)
-            self._recount(mxid, ours=True)
-            self._kept.add(mxid)
-            self._sharing.changed(mxid)
-
-    def _recount(self, mxid: Mxid, *, ours: bool = False) -> None:
-        """Count the streams of somebody, here and elsewhere, and their idle clients elsewhere."""
-        attendance = self._ours.get(mxid)
-        if attendance is None:
-            return
-        elsewhere = self._sharing.elsewhere
-        streams = self._hub.streams_of(mxid) + elsewhere.streams(mxid)
-        attendance.count(streams, self._clock(), ours=ours)
-        attendance.idle_elsewhere = elsewhere.idle(mxid, attendance.life_at)
-        (self._leaving.discard if streams else self._leaving.add)(mxid)
-        if ours or attendance.state(self._clock()) != self._shown.get(mxid, OFFLINE):
-            self._doubtful[mxid] = None
-
-    def _recount_all(self, mxids: Iterable[Mxid]) -> None:
-        for mxid in mxids:
-            self._recount(mxid)
-
-    def _attendant(self, mxid: Mxid) -> Attendant:
-        """Return how somebody is there by this process."""
-        attendance = self._ours.get(mxid)
-        streams = self._hub.streams_of(mxid)
-        if attendance is None:
-            return Attendant(mxid, 0)
-        now = self._clock()
-        return Attendant(
-            mxid,
-            streams,
-            attendance.idle_words,
-            now - attendance.life_at,
-            now - attendance.idle_at,
-        )
-
-    def _learned(self, said: Attendant) -> None:
-        """Note how somebody is there by another process."""
-        now = self._clock()
-        life_at = now - said.life_age
-        attendance = self._ours.get(said.mxid)
-        if attendance is None:
-            if not said.streams or said.mxid not in self._sharing.elsewhere or not self._tenants:
-                return
-            attendance = self._ours[said.mxid] = Attendance(self._patience, life_at)
-        attendance.hear(life_at, now - said.idle_age if said.idle else None, now)
-        self._recount(said.mxid)
 
     def _look_round(self) -> None:
         """Doubt some of those who are there: each comes up once in ten looks.
@@ -321,23 +239,23 @@ class Presence:
         the bridge is killed.
         """
         now = self._clock()
-        for _ in range(len(self._ours) // _TICKS_OF_A_ROUND + 1):
+        for _ in range(len(self._people) // _TICKS_OF_A_ROUND + 1):
             if not self._round:
-                self._round = list(self._ours)
+                self._round = list(self._people)
                 self._rounds += 1
                 if not self._round:
                     return
             mxid = self._round.pop()
-            attendance = self._ours.get(mxid)
+            attendance = self._people.get(mxid)
             if attendance and attendance.state(now) != self._shown.get(mxid, OFFLINE):
                 self._doubtful[mxid] = None
             due = self._rounds % _ROUNDS_OF_A_RECORD == 0
-            if due and mxid in self._shown and mxid in self._kept:
+            if due and mxid in self._shown and mxid in self._people.kept:
                 self._note([self._current(mxid)])
 
     def _current(self, mxid: Mxid) -> Change:
         now = self._clock()
-        attendance = self._ours.get(mxid)
+        attendance = self._people.get(mxid)
         if attendance is not None:
             seen = self._wall() - (now - attendance.seen_at(now))
             return Change(mxid, attendance.state(now), int(seen * 1000), ours=True)
@@ -372,16 +290,17 @@ class Presence:
                 raise
             self._doubtful |= {one.mxid: None for one in left}
             told = changes[: len(changes) - len(left)]
+            written = [one for one in told if seen_by[one.mxid] and self._writes(one)]
             for change in told:
                 self._settle(change, seen_by[change.mxid])
-            self._note(one for one in told if seen_by[one.mxid] and self._writes(one))
+            self._note(written)
 
     def _writes(self, change: Change) -> bool:
         """Whether it is this process that writes when somebody was there."""
         if self._broadcast.alone:
             return True
         if change.ours:
-            return change.mxid in self._kept
+            return change.mxid in self._people.kept
         return self._from_matrix.heard_here(change.mxid)
 
     def _settle(self, change: Change, seen_by: Sequence[Audience]) -> None:
@@ -404,9 +323,7 @@ class Presence:
 
     def _drop(self, mxid: Mxid) -> None:
         """Keep nothing of somebody who is gone, and of whom that was told."""
-        self._ours.pop(mxid, None)
-        self._leaving.discard(mxid)
-        self._kept.discard(mxid)
+        self._people.drop(mxid)
         self._from_matrix.forget(mxid)
 
     def _note(self, changes: Iterable[Change]) -> None:

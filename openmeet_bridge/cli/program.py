@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from . import (
+    doctor_stream,
     jobs,
     portals,
     presence,
@@ -70,3 +71,5 @@ for _command in (
 
 for _command in (presence.join, presence.kick, presence.release):
     portals.portals.add_command(_command)
+
+running.doctor.add_command(doctor_stream.stream)

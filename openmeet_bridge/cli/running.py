@@ -15,14 +15,23 @@ from .options import config_option
 
 @click.command(epilog=EXIT_CODES)
 @config_option
-def serve(config_file: Path) -> None:
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Processes that serve. Default: `workers` of the configuration.",
+)
+def serve(config_file: Path, workers: int | None) -> None:
     """Run the bridge until SIGTERM or Ctrl-C.
 
     Brings the database up to date first, unless migrate_on_start is false.
 
+    Several workers share the addresses, and need a bus. SIGHUP replaces them one after the other
+    by new ones that read the configuration anew.
+
     \b
-    Example:
+    Examples:
       openmeet-bridge serve --config /etc/openmeet-bridge/config.yaml
+      openmeet-bridge serve --workers 4
     """
     config = configuration.load(config_file)
     from ..matrix.registration import load
@@ -30,24 +39,29 @@ def serve(config_file: Path) -> None:
     load(config.registration, config.homeserver.server_name)
     from ..app import serve as run
 
-    raise SystemExit(run(config))
+    raise SystemExit(run(config, config_file, workers))
 
 
-@click.command(epilog=EXIT_CODES)
+@click.group(invoke_without_command=True, epilog=EXIT_CODES)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
-def doctor(config_file: Path, as_json: bool) -> None:
+@click.pass_context
+def doctor(context: click.Context, config_file: Path, as_json: bool) -> None:
     """Prove the way of a message, step by step, with the fix for what fails.
 
     Run it beside a running bridge. It checks the configuration, the database and its migrations,
     the homeserver, both tokens, the way back from the homeserver, typing, the registration that
     the homeserver holds, the clocks, and OpenMeet's database where one is configured.
 
+    The way from browsers to the bridge, with the proxies on it, is the business of `doctor stream`.
+
     \b
     Examples:
       openmeet-bridge doctor
       openmeet-bridge doctor --json
     """
+    if context.invoked_subcommand is not None:
+        return
     config = configuration.load(config_file)
     from ..doctor import run
 

@@ -53,6 +53,8 @@ class Attendance:
         idle_words: How many clients have said here since then that they are idle.
         idle_at: When the last of them did.
         idle_elsewhere: How many clients have told other processes so since then.
+        stays_idle: Whether they were idle when a stream was lost, and with it perhaps who said so:
+            they are until the next sign of life.
     """
 
     __slots__ = (
@@ -65,6 +67,7 @@ class Attendance:
         "idle_elsewhere",
         "idle_words",
         "life_at",
+        "stays_idle",
         "streams",
     )
 
@@ -73,6 +76,7 @@ class Attendance:
         self.active_at = self.life_at = self.idle_at = now
         self.streams = 0
         self.idle_words = self.idle_elsewhere = 0
+        self.stays_idle = False
         self._left_as: State = ONLINE
         self._most = 0
         self._lost_at = now - patience.offline
@@ -91,6 +95,7 @@ class Attendance:
         """
         back = now - self._lost_at < self._patience.offline
         if streams < self.streams:
+            self.stays_idle = self.state(now) == IDLE
             if streams == 0:
                 self._left_as = self.state(now)
                 if self._left_as == ONLINE:
@@ -105,6 +110,7 @@ class Attendance:
         """Note a sign of life."""
         self.active_at = self.life_at = now
         self.idle_words = self.idle_elsewhere = 0
+        self.stays_idle = False
 
     def idle(self, now: float) -> None:
         """Note that one client is idle."""
@@ -124,6 +130,7 @@ class Attendance:
         if life_at > self.life_at + AT_ONCE:
             self.life_at = life_at
             self.active_at = max(self.active_at, life_at)
+            self.stays_idle = False
             if self.idle_at < life_at:
                 self.idle_words = 0
         if idle_at is not None and idle_at > self.active_at and self.state(now) == ONLINE:
@@ -135,7 +142,7 @@ class Attendance:
             return self._left_as if now - self._lost_at < self._patience.offline else OFFLINE
         quiet = now - self.active_at >= self._patience.idle
         words = self.idle_words + self.idle_elsewhere
-        return IDLE if quiet or words >= self.streams else ONLINE
+        return IDLE if quiet or self.stays_idle or words >= self.streams else ONLINE
 
     def seen_at(self, now: float) -> float:
         """Return when the person was last active, as far as anybody can know."""

@@ -6,11 +6,11 @@ the feed looks at the log now and then anyway.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 from ..core.ids import Position
+from .news import News
 
 EVERYBODY: Final = "*"
 """The topic that every process has begun."""
@@ -61,8 +61,7 @@ class LocalBus:
 
     def __init__(self) -> None:
         self.heard = lambda _: None
-        self._position = Position(0)
-        self._grew = asyncio.Event()
+        self._news = News()
 
     @property
     def alone(self) -> bool:
@@ -76,19 +75,11 @@ class LocalBus:
 
     def grown(self, position: Position, topics: Collection[str] = ()) -> None:
         """Wake whoever waits for an earlier position."""
-        self._position = max(self._position, position)
-        self._grew.set()
+        self._news.grown(position)
 
     async def wait(self, position: Position, patience: float) -> None:
         """Wait until the log has grown beyond a position."""
-        if self._position > position:
-            return
-        self._grew.clear()
-        try:
-            async with asyncio.timeout(patience):
-                await self._grew.wait()
-        except TimeoutError:
-            return
+        await self._news.wait(position, patience)
 
     def say(self, topic: str, payload: bytes) -> None:
         """Tell nobody."""

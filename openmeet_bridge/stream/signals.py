@@ -138,6 +138,7 @@ class Attendant(msgspec.Struct, frozen=True, array_like=True):
         idle: How many of their clients said there that they are idle, since any sign of life.
         life_age: Seconds since their last sign of life there.
         idle_age: Seconds since the last client said there that it is idle.
+        shown: Whether their tenant shows who is there.
     """
 
     mxid: Mxid
@@ -145,6 +146,7 @@ class Attendant(msgspec.Struct, frozen=True, array_like=True):
     idle: int = 0
     life_age: float = 0.0
     idle_age: float = 0.0
+    shown: bool = True
 
 
 class Attending(_Signal, tag="attending"):

@@ -38,6 +38,7 @@ class Sweep:
         self._buffer_bytes = buffer_bytes
         self._writer = Writer()
         self._shares: deque[Share] = deque()
+        self._marked = False
         self._merged: dict[tuple[int, int], tuple[Frames, Frames, Frames]] = {}
         self._pieces = 0
         self._done: asyncio.Event | None = None
@@ -54,8 +55,11 @@ class Sweep:
             shares: Who gets what.
             urgent: How many readers, the first ones, come before all who are owed something.
         """
-        self._pieces += bool(self._shares)
-        left = min(urgent, SLICE) if self._shares else SLICE
+        left = SLICE
+        if self._shares:
+            self._pieces += 1
+            self._mark()
+            left = min(urgent, SLICE)
         for share in shares:
             readers = share.readers
             if left:
@@ -67,6 +71,8 @@ class Sweep:
 
     def settle(self, reader: Subscriber) -> None:
         """Write now what is owed to a reader."""
+        if self._shares:
+            self._mark()
         owed, reader.owed = reader.owed, None
         if owed is not None:
             self._write(reader.wire, owed, [reader])
@@ -88,17 +94,27 @@ class Sweep:
         self._write(wire, frames, readers)
 
     def _later(self, share: Share) -> None:
-        frames, fresh = share.frames, []
-        for one in share.readers:
-            if one.owed is None:
-                one.owed = frames
-                fresh.append(one)
-            else:  # its turn comes with the share that it waits for already
-                one.owed = self._merge(one.owed, frames)
-        share.readers = fresh
         if not self._shares:
+            self._marked = False
             asyncio.get_running_loop().call_soon(self._go_on)
+        elif self._marked:
+            share.readers = [one for one in share.readers if self._owe(one, share.frames)]
         self._shares.append(share)
+
+    def _mark(self) -> None:
+        """Note with each reader what is owed to them: it costs, and is needed now only."""
+        if not self._marked:
+            self._marked = True
+            for share in self._shares:  # all of one piece: nobody is in two of them
+                for one in share.readers[share.done :]:
+                    one.owed = share.frames
+
+    def _owe(self, reader: Subscriber, frames: Frames) -> bool:
+        """Note what is owed to a reader; return whether nothing was before."""
+        owed = reader.owed
+        # Who is owed something has a turn already, with the share that they wait for.
+        reader.owed = self._merge(owed, frames)
+        return owed is None
 
     def _merge(self, first: Frames | None, then: Frames) -> Frames:
         if first is None:
@@ -132,6 +148,9 @@ class Sweep:
 
     def _pay(self, share: Share, readers: list[Subscriber]) -> None:
         frames = share.frames
+        if not self._marked:
+            self._write(share.wire, frames, readers)
+            return
         same = [one for one in readers if one.owed is frames]
         for one in same:
             one.owed = None

@@ -33,7 +33,7 @@ DEAF_PATIENCE: Final = 1.0
 
 _BEAT: Final = 1.0
 _SHORTEST_PAUSE: Final = 0.1
-_LONGEST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 2.0
 _FLUSH_SECONDS: Final = 1.0
 
 
@@ -69,7 +69,7 @@ class ValkeyBus:
         self._server = Server(address)
         self._me = secrets.token_bytes(SENDER_BYTES)
         self._names = Names(f"openmeet-bridge:{VERSION}:{deployment}", self._me)
-        self._backlog = backlog or Backlog()
+        self._backlog = Backlog() if backlog is None else backlog
         self._beat = beat
         self._longest_pause = longest_pause
         self._topics = Topics()
@@ -150,7 +150,7 @@ class ValkeyBus:
                 # So that many processes do not come back in the same moment.
                 await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - not a secret
         finally:
-            self._lose("stopped")
+            self._lose()
 
     async def close(self) -> None:
         """Say what is still to be said, if somebody takes it; to be called before the loop ends."""
@@ -178,7 +178,7 @@ class ValkeyBus:
             await self._session.run(seed)
         except (*BROKEN, Lost, ValueError) as error:
             self._known = self._session.endpoints or self._known
-            return str(error) or type(error).__name__
+            return str(error) if isinstance(error, Lost) else f"{type(error).__name__}: {error}"
         finally:
             self._session = None
         return "ended"
@@ -200,8 +200,8 @@ class ValkeyBus:
         # What was committed until now has not been heard of; it is found in the log.
         self._news.look()
 
-    def _lose(self, reason: str) -> None:
-        if reason != self._reason:
+    def _lose(self, reason: str = "") -> None:
+        if reason and reason != self._reason:
             log.warning("bus.deaf", reason=reason)
         self._reason = reason
         self._deaf = True

@@ -212,6 +212,7 @@ class Session:
 
     def _retune(self, commands: Sequence[list[Command]]) -> None:
         self._changed.clear()
+        again = False
         for lane in self._dirty:
             channel = self._names.of_lane(lane)
             some = commands[self._layout.owner(channel)]
@@ -219,12 +220,17 @@ class Session:
                 if lane not in self._asked:
                     self._asked.add(lane)
                     some.append((self._layout.subscribe, channel))
+                else:
+                    # Left and wanted again before it was given up: heard, but for another topic.
+                    again = again or lane in self._confirmed
             elif lane in self._asked:
                 self._asked.discard(lane)
                 self._confirmed.discard(lane)
                 self._leaving[lane] += 1
                 some.append((self._layout.unsubscribe, channel))
         self._dirty.clear()
+        if again:
+            self._say_level()
 
     async def _listen(self, node: _Node) -> None:
         heart = node.heart.encode()
@@ -247,8 +253,7 @@ class Session:
         if kind in _LEFT:
             raise Lost(_MOVED)
         node.hears = True
-        if all(one.hears for one in self._nodes):
-            self._level()
+        self._say_level()
 
     def _confirm(self, lane: int, kind: bytes) -> None:
         if kind in _LEFT:
@@ -258,9 +263,12 @@ class Session:
             self._leaving[lane] -= 1
         elif lane in self._asked:
             self._confirmed.add(lane)
-            if all(one.hears for one in self._nodes):
-                self._level()
+            self._say_level()
         BUS_LANES.set(len(self._confirmed))
+
+    def _say_level(self) -> None:
+        if all(node.hears for node in self._nodes):
+            self._level()
 
     # Speaking
 

@@ -277,8 +277,8 @@ def _close(payload: bytes) -> Close:
     """Return what a close frame says (sections 5.5.1, 7.4)."""
     if not payload:
         return Close(None)
-    code = int.from_bytes(payload[:2], "big")
-    if len(payload) == 1 or not (code in _GIVEN_CODES or 3000 <= code <= 4999):
+    code = int.from_bytes(payload[:2], "big")  # of a single byte: below all codes
+    if code not in _GIVEN_CODES and not 3000 <= code <= 4999:
         raise WsProtocolError(PROTOCOL_ERROR, "close code that may not be sent")
     try:
         payload[2:].decode()

@@ -22,7 +22,8 @@ class Figures:
         lost: How often a reader lost its stream, by reason.
         resets: How often a reader had to start anew.
         moved: How many entries got another place in the log after their first.
-        delays: Seconds from the acceptance of a message until a reader had it, sorted.
+        delays: Seconds from the acceptance of a message until it had come over a stream that was
+            open by then, sorted.
         silence: The longest time without a sign from any stream, in seconds.
     """
 
@@ -75,8 +76,12 @@ def count(story: Story) -> Figures:
 
 
 def _delays(story: Story) -> Iterator[float]:
+    """Return what those waited for a message who had their stream when it was accepted."""
     accepted = {one["body"]: one["at"] for one in story.said}
     for way in story.ways.values():
+        opened = 0.0
         for record in way:
-            if record["what"] == "frame" and record["text"] in accepted:
+            if record["what"] == "opened":
+                opened = record["at"]
+            elif record["what"] == "frame" and opened < accepted.get(record["text"], -1.0):
                 yield max(0.0, record["at"] - accepted[record["text"]])

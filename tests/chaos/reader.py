@@ -6,17 +6,14 @@ import asyncio
 import contextlib
 from random import Random
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 
 from ..support.openmeet import User
 from .asking import AWAY, persist
 from .journal import Journal
+from .pages import entry_of, whole_timeline
 from .wires import OPEN, Heard, StreamRefused, WireName
-
-_PAGE = "1000"
-_ENTRIES = ("timeline", "timeline.changed")
 
 
 class Nap(Exception):
@@ -157,8 +154,9 @@ class Reader:
 
     async def _load(self) -> str:
         """Fetch rooms and timelines; return from where to go on."""
-        rooms = await self._get("/rooms")
-        assert rooms is not None
+        answer = await persist(lambda: self.user.ask("GET", "/rooms"), "rooms", self._chance)
+        assert answer.status == 200, answer
+        rooms = answer.body
         ids = [room["room_id"] for room in rooms["rooms"]]
         self._journal.note("loaded", who=self.name, rooms=ids, cursor=rooms["cursor"])
         for room_id in ids:
@@ -166,27 +164,11 @@ class Reader:
         return str(rooms["cursor"])
 
     async def _fetch(self, room_id: str) -> None:
-        entries: list[dict[str, Any]] = []
-        params = {"limit": _PAGE}
-        while True:
-            page = await self._get(f"/rooms/{quote(room_id)}/timeline", params)
-            if page is None:
-                self._journal.note("gone", who=self.name, room=room_id)
-                return
-            entries = page["entries"] + entries
-            if not page["has_before"] or not page["entries"]:
-                break
-            params["before"] = page["entries"][0]["order"]
-        shown = [entry_of(entry) for entry in entries]
-        self._journal.note("fetched", who=self.name, room=room_id, entries=shown)
-
-    async def _get(self, path: str, params: dict[str, str] | None = None) -> Any:
-        """Return what is there; None where it is not."""
-        answer = await persist(
-            lambda: self.user.ask("GET", path, params=params or {}), path, self._chance
-        )
-        assert answer.status in (200, 404), (path, answer)
-        return answer.body if answer.status == 200 else None
+        entries = await whole_timeline(self.user, room_id, self._chance)
+        if entries is None:
+            self._journal.note("gone", who=self.name, room=room_id)
+        else:
+            self._journal.note("fetched", who=self.name, room=room_id, entries=entries)
 
 
 def _shown(heard: Heard) -> dict[str, Any]:
@@ -196,18 +178,3 @@ def _shown(heard: Heard) -> dict[str, Any]:
         "room": heard.data["room_id"],
         **entry_of(heard.data),
     }
-
-
-def entry_of(data: dict[str, Any]) -> dict[str, Any]:
-    """Return an entry as journals have it."""
-    entry = {
-        "event": data["event_id"],
-        "order": data.get("order"),
-        "revision": data.get("revision"),
-        "text": data.get("text", ""),
-    }
-    if data.get("deletion") is not None:
-        entry["deleted"] = True
-    if data.get("reactions"):
-        entry["reactions"] = sum(one["count"] for one in data["reactions"])
-    return entry

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..support.quick_synapse import Nursery
+from ..support.waiting import eventually
 from . import journal as journals
 from .acts import Act, draw
 from .crowd import Crowd, begin, crowd
@@ -19,7 +20,6 @@ from .truth import Truth
 from .verdict import Verdict, judge
 
 JOURNAL = "journal.jsonl"
-_ALL_LIVE = 60.0
 _CALM = 1.0
 
 
@@ -67,34 +67,33 @@ async def run(
 
 
 async def _all_live(people: Crowd) -> None:
-    async with asyncio.timeout(_ALL_LIVE):
-        while not all(reader.live for reader in people.readers):
-            await asyncio.sleep(0.05)
+    async def look() -> bool:
+        return all(reader.live for reader in people.readers)
+
+    await eventually(look, "all streams are open")
 
 
 async def _burn(
     people: Crowd, fire: Fire, acts: Sequence[Act], plan: Plan, say: Callable[[str], None]
 ) -> None:
     """Let everybody speak and wander while it burns, and come to an end in order."""
-    speaking = asyncio.gather(*(speaker.run() for speaker in people.speakers))
-    wandering = asyncio.gather(*(wanderer.run() for wanderer in people.wanderers))
-    burning = asyncio.create_task(fire.burn(acts))
-    done, _ = await asyncio.wait(
-        [speaking, wandering, burning], timeout=plan.seconds, return_when=asyncio.FIRST_EXCEPTION
-    )
-    for one in done:
-        one.result()
-    await burning
-    say("the fire is out")
-    await asyncio.sleep(_CALM)
-    for wanderer in people.wanderers:
-        wanderer.rest()
-    for reader in people.readers:
-        reader.stay_awake()
-    await wandering
-    for speaker in people.speakers:
-        speaker.hush()
-    await speaking
+    async with asyncio.TaskGroup() as group:
+        for speaker in people.speakers:
+            group.create_task(speaker.run())
+        burning = group.create_task(fire.burn(acts))
+        async with asyncio.TaskGroup() as wandering:
+            for wanderer in people.wanderers:
+                wandering.create_task(wanderer.run())
+            await asyncio.sleep(plan.seconds)
+            await burning
+            say("the fire is out")
+            await asyncio.sleep(_CALM)
+            for wanderer in people.wanderers:
+                wanderer.rest()
+            for reader in people.readers:
+                reader.stay_awake()
+        for speaker in people.speakers:
+            speaker.hush()
 
 
 def _raise(ends: Sequence[BaseException | None]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from random import Random
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
-from ..support.openmeet import User, call, message_path
+from ..support.openmeet import Json, User, call, message_path
 from .asking import AWAY, persist
 from .journal import Journal
 from .wires import SocketIo, StreamRefused
@@ -95,7 +95,8 @@ class Speaker(ABC):
         """Say something once; return the event's id where it is known."""
 
     async def _change(self, event_id: str) -> None:
-        """Change something of one's own."""
+        """Change something of one's own, where there is a way to."""
+        self._own.remove(event_id)
 
     def _refused(self, what: str, answer: object) -> None:
         self._journal.note("refused", who=self.name, to=what, answer=str(answer)[:300])
@@ -124,7 +125,8 @@ class WebSpeaker(Speaker):
         )
         if answer.status not in (200, 202):
             self._refused(body, answer)
-        return answer.body.get("event_id")
+        event_id: str | None = answer.body.get("event_id")
+        return event_id
 
     async def _change(self, event_id: str) -> None:
         self._changes += 1
@@ -265,7 +267,7 @@ class MatrixSpeaker(Speaker):
             done = await self._put(f"redact/{quote(event_id)}/{txn_id}", {}, txn_id)
             kind = "delete"
         else:
-            content = {
+            content: Json = {
                 "msgtype": "m.text",
                 "body": f"* {text}",
                 "m.new_content": {"msgtype": "m.text", "body": text},
@@ -277,7 +279,7 @@ class MatrixSpeaker(Speaker):
             "changed", who=self.name, kind=kind, event=event_id, text=text, done=done is not None
         )
 
-    async def _put(self, path: str, body: dict[str, object], what: str) -> str | None:
+    async def _put(self, path: str, body: Mapping[str, object], what: str) -> str | None:
         url = f"{self._url}/_matrix/client/v3/rooms/{quote(self.room_id)}/{path}"
         answer = await persist(
             lambda: call(self._session, "PUT", url, headers=self._headers, body=body),

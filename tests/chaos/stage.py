@@ -128,6 +128,8 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
                 public=ports[number][0],
                 top=top,
             )
+            # One after another: msgspec breaks when two threads come to a new type at once.
+            settings.write()
             workers.append(Worker(f"worker{number}", BridgeProcess(settings)))
         await asyncio.gather(*(asyncio.to_thread(worker.start) for worker in workers))
         for worker in workers:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 from random import Random
 from typing import Any
-from urllib.parse import quote
 
 import asyncpg
 import msgspec
@@ -14,10 +13,10 @@ import msgspec
 from openmeet_bridge.core.cursor import order_text
 
 from ..support.openmeet import User
-from .asking import AWAY, persist
+from .asking import AWAY
 from .crowd import Crowd, Room
 from .journal import Journal
-from .reader import entry_of
+from .pages import whole_timeline
 from .stage import Stage
 
 _QUIET = 120.0
@@ -33,8 +32,12 @@ GROUP BY mxid
 """
 _VERSIONS = "SELECT * FROM chaos.version ORDER BY position"
 _UNDONE = """
-SELECT (SELECT count(*) FROM outbox WHERE state <> 'sent') AS outbox,
-       (SELECT count(*) FROM quarantine) AS quarantine, (SELECT position FROM log_head) AS head
+SELECT (SELECT count(*) FROM outbox WHERE state = 'pending') AS outbox,
+       (SELECT count(*) FROM quarantine) AS quarantine
+"""
+_FAILED = """
+SELECT sender, client_txn_id, errcode, error FROM outbox
+WHERE state = 'failed' AND errcode <> 'ORG_OPENMEET_WITHDRAWN'
 """
 
 
@@ -92,6 +95,9 @@ class Truth:
         """Write down what is true."""
         (undone,) = await self._stage.sql(_UNDONE)
         self._journal.note("undone", **dict(undone))
+        for row in await self._stage.sql(_FAILED):
+            answer = f"{row['errcode']}: {row['error']}"
+            self._journal.note("refused", who=row["sender"], to=row["client_txn_id"], answer=answer)
         for room in self._crowd.rooms:
             events = await self._events(room)
             self._journal.note("truth", room=room.room_id, events=events)
@@ -111,26 +117,9 @@ class Truth:
 
     async def _pages(self, who: str, user: User) -> None:
         for room in self._crowd.rooms:
-            if room.backend.tenant is not user.tenant:
-                continue
-            path = f"/rooms/{quote(room.room_id)}/timeline"
-            entries: list[dict[str, Any]] = []
-            params = {"limit": "1000"}
-            while True:
-                answer = await persist(
-                    lambda: user.ask("GET", path, params=params),
-                    path,
-                    self._chance,  # noqa: B023
-                )
-                if answer.status == 404:
-                    break
-                page = answer.body
-                entries = page["entries"] + entries
-                if not page["has_before"] or not page["entries"]:
-                    break
-                params["before"] = page["entries"][0]["order"]
-            shown = [entry_of(entry) for entry in entries]
-            self._journal.note("page", who=who, room=room.room_id, entries=shown)
+            if room.backend.tenant is user.tenant:
+                shown = await whole_timeline(user, room.room_id, self._chance)
+                self._journal.note("page", who=who, room=room.room_id, entries=shown or [])
 
     async def _events(self, room: Room) -> list[dict[str, Any]]:
         """Return a room's events in the homeserver's order, in short."""

@@ -1,4 +1,4 @@
-"""Duties: one worker has each, and another when that one ends, dies, or was stopped for too long."""
+"""Duties: one worker has each; another, when that one ends, dies, or was stopped for too long."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from openmeet_bridge.app.office import OFFICE, Office
 from openmeet_bridge.bridge.duties import Duties
 from openmeet_bridge.core.ids import Position
 from openmeet_bridge.storage import duties as stored
+from openmeet_bridge.storage.database import Connection
 from openmeet_bridge.storage.instance import InstanceLock
 
+from ..support.waiting import eventually
 from ..support.workers import bury, enter
 
 LEASE = 600.0
@@ -32,7 +34,7 @@ class Clock:
 class Place:
     """Workers on one database; all their leases are long, unless a test says otherwise."""
 
-    def __init__(self, dsn: str, operator: stored.Connection) -> None:
+    def __init__(self, dsn: str, operator: Connection) -> None:
         self._dsn = dsn
         self.operator = operator
         self.clock = Clock()
@@ -153,17 +155,18 @@ async def test_it_stays_in_while_it_runs(place: Place) -> None:
     one = await place.worker()
     running = asyncio.create_task(one.run())
     await place.operator.execute("DELETE FROM worker")
-    name = one.worker
-    async with asyncio.timeout(60):
-        while one.worker == name or not one.holds(OFFICE):
-            await asyncio.sleep(0.01)
-        # Its connection is cut: another is made.
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
-        await place.operator.execute(cut)
-        await place.operator.execute("DELETE FROM worker")
-        name = one.worker
-        while one.worker == name or not one.holds(OFFICE):
-            await asyncio.sleep(0.01)
+    names = [one.worker]
+
+    async def another() -> bool:
+        return one.worker not in names and one.holds(OFFICE)
+
+    await eventually(another, "it is back as another", poll=0.01)
+    # Its connection is cut: another is made.
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+    await place.operator.execute(cut)
+    await place.operator.execute("DELETE FROM worker")
+    names.append(one.worker)
+    await eventually(another, "it is back again", poll=0.01)
     running.cancel()
 
 
@@ -187,9 +190,10 @@ async def test_the_office_opens_and_closes_with_the_duty(place: Place) -> None:
     ]
 
     async def until(expected: list[int]) -> None:
-        async with asyncio.timeout(60):
-            while runs != expected:
-                await asyncio.sleep(0.01)
+        async def so() -> bool:
+            return runs == expected
+
+        await eventually(so, f"{expected} run", poll=0.01)
 
     await until([0])
     await both[0].release()

@@ -1,4 +1,4 @@
-"""Buses of several processes in one: what each says reaches the others, late or not at all if wanted.
+"""Buses of several processes in one: what each says reaches the others, or is lost if wanted.
 
 Nothing is handed over before :meth:`Exchange.pass_on`, or before the loop's next turn where the
 exchange is running by itself: as over a real wire, nobody hears inside the call in which another

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from openmeet_bridge.core.ids import Position
 from openmeet_bridge.storage import duties
 from openmeet_bridge.storage.database import Connection
 from openmeet_bridge.storage.duties import Worker
@@ -15,4 +16,4 @@ async def enter(connection: Connection, worker: str, lease: float = 600.0) -> No
 async def bury(connection: Connection, worker: str) -> None:
     """Lets a worker's time be over, and another see it."""
     await connection.execute("UPDATE worker SET until = '-infinity' WHERE id = $1", worker)
-    await duties.renew(connection, "nobody", 1, duties.Position(0))
+    await duties.renew(connection, "nobody", 1, Position(0))

@@ -162,13 +162,14 @@ def test_serve_hands_over_the_configuration(folder: Path, monkeypatch: pytest.Mo
     run("generate-registration")
     seen: list[str] = []
 
-    def serve(config: Any) -> int:
-        seen.append(config.homeserver.server_name)
+    def serve(config: Any, file: Any, workers: int | None) -> int:
+        seen.append(f"{config.homeserver.server_name} from {file} by {workers}")
         return 7
 
     stand_in(monkeypatch, "app", serve=serve)
+    assert run("serve", "--workers", "3").exit_code == 7
     assert run("serve").exit_code == 7
-    assert seen == ["example.org"]
+    assert seen == [f"example.org from config.yaml by {one}" for one in (3, None)]
 
 
 @pytest.mark.parametrize(("error", "code"), [(Unavailable("away"), 3), (Forbidden("no"), 1)])

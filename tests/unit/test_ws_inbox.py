@@ -200,10 +200,19 @@ def test_close_codes() -> None:
 def test_what_is_too_big_is_refused_for_its_length_alone() -> None:
     assert refused(sent(TEXT, b"a" * 11, size=0)[:6], most=10) == 1009
     assert refused(sent(TEXT, b"a" * 200)[:4], most=199) == 1009
+    assert refused(sent(TEXT, b"a" * 11), most=10) == 1009
     assert read(sent(TEXT, b"a" * 10) + sent(PING, b"a" * 125), most=10) == [
         Text("a" * 10),
         Ping(b"a" * 125),  # a control frame has a limit of its own
     ]
+
+
+def test_a_read_that_only_looks_like_one_short_frame() -> None:
+    for size, code, extended in ((256, 126, b"\1\0"), (65_536, 127, b"\0\0\0\0\0\1\0\0")):
+        # A mask of zeros, so that what is no mask would still make UTF-8 of it.
+        frame, inbox = bytes((TEXT, 0x80 | code)) + extended + bytes(4) + b"a" * size, WsInbox(MOST)
+        assert inbox.feed(frame[: 6 + code]) == []
+        assert inbox.feed(frame[6 + code :]) == [Text("a" * size)]
 
 
 def test_it_holds_nothing_at_rest() -> None:

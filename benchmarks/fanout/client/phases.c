@@ -96,12 +96,12 @@ static void report(const struct phase *phase, const struct reading *from, const 
     double cpu = (double)(to->server - from->server) / 1e9;
     double each = c->deliveries ? 1.0 / (double)c->deliveries : 0;
     printf("{\"phase\":\"%s\",\"seconds\":%.4f,\"streams\":%d,\"published\":%llu,"
-           "\"deliveries\":%llu,\"deliveries_s\":%.1f,\"bytes_each\":%.1f,\"reads\":%llu,"
+           "\"deliveries\":%llu,\"deliveries_s\":%.1f,\"bytes\":%llu,\"bytes_each\":%.1f,\"reads\":%llu,"
            "\"server_cpu\":%.5f,\"server_share\":%.4f,\"cpu_us_each\":%.4f,\"core_share\":%.4f,"
            "\"client_share\":%.4f,\"client_cpu_share\":%.4f,",
            kinds[phase->kind], seconds, ready, (unsigned long long)c->published,
            (unsigned long long)c->deliveries, (double)c->deliveries / seconds,
-           (double)c->bytes * each, (unsigned long long)c->reads, cpu, cpu / seconds,
+           (unsigned long long)c->bytes, (double)c->bytes * each, (unsigned long long)c->reads, cpu, cpu / seconds,
            cpu * 1e6 * each, (to->core - from->core) / seconds,
            (double)c->busy_ns / 1e9 / seconds, (to->own - from->own) / seconds);
     printf("\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,"

@@ -70,7 +70,7 @@ BUFFERING: Final = Advice(
     (
         "nginx: proxy_buffering off; no proxy_ignore_headers X-Accel-Buffering; no gzip for "
         "text/event-stream",
-        "Caddy: flush_interval -1 in reverse_proxy; no response_buffers; no encode for "
+        "Caddy: reverse_proxy does it by itself; no response_buffers; no encode for "
         "text/event-stream",
         "HAProxy: option http-no-delay; no filter compression for text/event-stream",
         "Cloudflare: no Response Body Buffering and no compression for these paths; not through a "

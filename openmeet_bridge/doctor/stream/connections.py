@@ -6,9 +6,9 @@ from typing import Final
 
 from ..finding import Finding, Report, ok
 from .advice import BUFFERING, KEEP_ALIVE, OLD_HTTP, SLOW_START, failed, warned
-from .raw_client import HTTP_1_0, Head, connection, halves, request
+from .raw_client import HTTP_1_0, HTTP_1_1, Head, connection, halves, request
 from .scene import Scene, made
-from .target import STREAM
+from .target import NOBODY
 from .trouble import Broken, Refused, Trouble
 
 CHECKS: Final = ("keep_alive", "http_1_0", "slow_start")
@@ -25,15 +25,15 @@ async def examine(scene: Scene, report: Report) -> None:
 
 async def _keep_alive(scene: Scene) -> Finding:
     """A browser opens its stream on a connection over which it has asked for something before."""
-    caller = scene.client.caller
     async with connection(scene.target) as opened:
-        await opened.send(request(scene.target, caller, "/api/v1/me"))
+        # Without a token: an answer with an end, on whatever part of the bridge.
+        await opened.send(request(scene.target, NOBODY, scene.surface.stream))
         head = await opened.head()
         await opened.body(head)
         if head.closes:
             text = "the connection is closed after each answer: it works, and takes longer"
             return warned("keep_alive", text, KEEP_ALIVE)
-        await opened.send(request(scene.target, caller, STREAM))
+        await opened.send(_stream(scene))
         try:
             await opened.hello(await opened.head())
         except Trouble as error:
@@ -41,10 +41,14 @@ async def _keep_alive(scene: Scene) -> Finding:
     return ok("keep_alive", "a stream opens on a connection that was used before")
 
 
+def _stream(scene: Scene, version: str = HTTP_1_1) -> bytes:
+    return request(scene.target, scene.client.caller, scene.surface.stream, version)
+
+
 async def _old(scene: Scene) -> Finding:
     """nginx speaks HTTP/1.0 to what is behind it, unless it is told otherwise."""
     async with connection(scene.target) as opened:
-        await opened.send(request(scene.target, scene.client.caller, STREAM, HTTP_1_0))
+        await opened.send(_stream(scene, HTTP_1_0))
         head = await opened.head()
         if head.status in _UNWANTED:
             return warned("http_1_0", f"not taken (HTTP {head.status})", OLD_HTTP)
@@ -58,8 +62,7 @@ async def _old(scene: Scene) -> Finding:
 async def _slow(scene: Scene) -> Finding:
     """A request comes in as many pieces as the network likes."""
     async with connection(scene.target) as opened:
-        whole = request(scene.target, scene.client.caller, STREAM)
-        await opened.send(*halves(whole))
+        await opened.send(*halves(_stream(scene)))
         head: Head = await opened.head()
         if head.status != 200:
             text = f"a request in two pieces is refused: {Refused(head.status, head.headers, b'')}"

@@ -21,6 +21,9 @@ _REASON = CloseReason.TOO_MANY_STREAMS
 
 async def examine(scene: Scene, report: Report) -> None:
     """Check the limit of one user's streams, where that was asked for."""
+    if scene.crowd and not scene.surface.whole:
+        report(skip("many_streams", "needs the bridge's own API"))
+        return
     if scene.crowd:
         report(await made("many_streams", _crowd(scene)))
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -14,7 +14,6 @@ from . import connections, crowd, demo_people, messages, reach, resuming, talkin
 from . import socketio_checks as socketio
 from .client import Client
 from .scene import UNKNOWN_HEARTBEAT, Scene
-from .sse_client import SSE
 from .target import NOBODY, Caller, Target
 from .trouble import Trouble
 from .watch import Watch
@@ -64,7 +63,7 @@ def run(order: Order, as_json: bool) -> int:
     """
     sheet = Sheet(as_json)
     try:
-        asyncio.run(examine(order, sheet))
+        asyncio.run(examine(order, sheet, _say))
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sheet.conclude()
@@ -72,8 +71,16 @@ def run(order: Order, as_json: bool) -> int:
     return sheet.conclude()
 
 
-async def examine(order: Order, report: Report) -> None:
-    """Make every check; what cannot be made is skipped, and says why."""
+async def examine(
+    order: Order, report: Report, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Make every check; what cannot be made is skipped, and says why.
+
+    Args:
+        order: What is examined, and how.
+        report: Takes the findings.
+        say: Told what takes long.
+    """
     done: set[str] = set()
 
     def note(finding: Finding) -> None:
@@ -85,13 +92,18 @@ async def examine(order: Order, report: Report) -> None:
         if not callers:
             callers = await _demo(stranger, order.room)
         try:
-            await _examine(order, callers, stranger, note)
+            await _examine(order, callers, stranger, note, say)
         except Exception as error:  # whatever a deployment says: a finding, and no traceback
             text = f"the examination itself failed: {type(error).__name__}"
             note(fail("examination", text, "report this, with what answers at the address"))
         for check in (*reach.CHECKS, *_LATER):
             if check not in done:
                 note(skip(check, "not made"))
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        print(text, file=sys.stderr, flush=True)
 
 
 async def _demo(stranger: Client, room: str | None) -> Sequence[Caller]:
@@ -102,7 +114,11 @@ async def _demo(stranger: Client, room: str | None) -> Sequence[Caller]:
 
 
 async def _examine(
-    order: Order, callers: Sequence[Caller], stranger: Client, report: Report
+    order: Order,
+    callers: Sequence[Caller],
+    stranger: Client,
+    report: Report,
+    say: Callable[[str], None],
 ) -> None:
     async with AsyncExitStack() as stack:
         clients = [
@@ -118,7 +134,10 @@ async def _examine(
             return
         async with Watch(scene) as streams:
             await _beside(scene, streams, report)
-            seconds = max(order.least_watch, scene.patience.watched(streams.heartbeat))
+            seconds = max(
+                order.least_watch, scene.patience.watched(streams.heartbeat or UNKNOWN_HEARTBEAT)
+            )
+            say(f"watching the streams for {seconds:.0f} s in all …")
             await streams.ended(seconds, report)
         await crowd.examine(scene, report)
 
@@ -128,15 +147,15 @@ async def _beside(scene: Scene, streams: Watch, report: Report) -> None:
     await streams.opened(report)
     await talking.examine(scene, report)
     await socketio.examine(scene, report)
-    live = {wire: one for wire, one in streams.readings.items() if one.hello is not None}
-    if SSE in live:
+    # What is held back is found out once. Everything else would only be late as well.
+    if scene.surface.wire in streams.sound:
         await connections.examine(scene, report)
         await tickets.examine(scene, report)
     else:
         for check in (*connections.CHECKS, *tickets.CHECKS):
-            report(skip(check, "needs a first frame of server-sent events"))
-    ways = [way for way in resuming.WAYS if way.wire in live]
-    now = next((live[way.wire].cursor for way in ways), None)
+            report(skip(check, "needs server-sent events that come at once"))
+    ways = [way for way in resuming.ways_of(scene.surface) if way.wire in streams.sound]
+    now = next((streams.readings[way.wire].cursor for way in ways), None)
     await resuming.examine(scene, ways, now, report)
     await messages.examine(scene, streams, ways, report)
 
@@ -150,6 +169,4 @@ def _without(finding: Finding, secrets: Sequence[str]) -> Finding:
         return text
 
     details = [clean(detail) for detail in finding.details]
-    return Finding(
-        finding.check, finding.outcome, clean(finding.text), clean(finding.fix), details
-    )
+    return Finding(finding.check, finding.outcome, clean(finding.text), clean(finding.fix), details)

@@ -15,6 +15,7 @@ _DEAD = 2.5
 """After as many heartbeats without a byte clients take a connection for dead."""
 
 _LATE = 1.5
+_USUAL = 20.0
 _SLACK = 1.0
 _TOGETHER = 0.25
 _RESTARTED = {CloseReason.SHUTDOWN.value}
@@ -53,12 +54,12 @@ def _said_bye(check: str, reason: str, lived: float) -> Finding:
     return fail(check, text, "see `Reasons of an end` in the reference of streams")
 
 
-def heartbeats(reading: Reading, promised: float, until: float) -> Finding:
+def heartbeats(reading: Reading, promised: float | None, until: float) -> Finding:
     """Judge whether signs of life came as promised, one by one.
 
     Args:
         reading: What has come.
-        promised: Seconds between two of them.
+        promised: Seconds between two of them; None where nothing is promised: as usual then.
         until: When the watch ended.
     """
     check = f"{reading.wire}_heartbeats"
@@ -69,11 +70,13 @@ def heartbeats(reading: Reading, promised: float, until: float) -> Finding:
     beats = [(frame.at, frame.piece) for frame in reading.of(*BEATS)]
     times = [hello.at, *(frame.at for frame in reading.frames if frame.at > hello.at), end]
     silence = max(later - earlier for earlier, later in pairwise(times))
-    every = f"one every {promised:g} s is promised"
+    every = f"one every {promised or _USUAL:g} s is {'promised' if promised else 'usual'}"
+    bunches = _in_bunches(beats, promised or 0.0)
+    promised = promised or _USUAL
     if silence > _DEAD * promised:
         text = f"nothing came for {_seconds(silence)}, though {every}: clients give it up then"
         return failed(check, text, HEARTBEATS)
-    if _in_bunches(beats, promised):
+    if bunches:
         text = f"{len(beats)} heartbeats came in bunches, though {every}: something collects them"
         return failed(check, text, BUFFERING)
     if silence > _LATE * promised + _SLACK:

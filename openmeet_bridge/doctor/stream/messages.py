@@ -8,18 +8,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
-from urllib.parse import quote
 
-from ...api.messages import SendStatus
 from ..finding import Finding, Outcome, Report, fail, ok, skip
 from .advice import BRIDGE, PASSING, failed
 from .client import Client
 from .reading import Reading
-from .resuming import Way, key
+from .resuming import Way, key, lasting
 from .scene import Scene, made
 from .sse_client import sse
-from .target import STREAM
-from .trouble import Broken, Silent
+from .trouble import Silent
 from .watch import Watch
 
 CHECKS: Final = ("room", "delivery", "latency", "resume_messages")
@@ -39,6 +36,7 @@ class Sent:
     def __init__(self, scene: Scene) -> None:
         self.at: dict[str, float] = {}
         self._scene = scene
+        self._room = scene.room or ""
         self._name = secrets.token_hex(4)
 
     async def one(self) -> str:
@@ -48,16 +46,12 @@ class Sent:
             Trouble: It is not taken, or not sent in time.
         """
         number = len(self.at) + 1
-        path = f"/api/v1/rooms/{quote(self._scene.room or '', safe='')}/messages"
-        body = {"body": _TEXT.format(number), "kind": "notice"}
+        name = f"doctor-{self._name}-{number}"
+        text = _TEXT.format(f"{self._name} {number}")
         began = time.monotonic()
-        client = self._scene.client
-        answer = await client.ask("PUT", f"{path}/doctor-{self._name}-{number}", json=body)
-        status = answer.decoded(SendStatus)
-        if not status.event_id:
-            raise Broken("the homeserver has not taken a message in time: run `doctor`")
-        self.at[status.event_id] = began
-        return status.event_id
+        event_id = await self._scene.surface.send(self._scene.client, self._room, name, text)
+        self.at[event_id] = began
+        return event_id
 
 
 async def examine(scene: Scene, watch: Watch, ways: Sequence[Way], report: Report) -> None:
@@ -83,7 +77,7 @@ async def examine(scene: Scene, watch: Watch, ways: Sequence[Way], report: Repor
     async with AsyncExitStack() as stack:
         readers = dict(watch.readings)
         if scene.other is not None and await _is_in(scene, scene.other):
-            reading = await stack.enter_async_context(sse(scene.other, path=STREAM))
+            reading = await stack.enter_async_context(sse(scene.other, path=scene.surface.stream))
             if await reading.greeted(scene.patience.first) is not None:
                 readers["second user"] = reading
         live = {name: one for name, one in readers.items() if one.hello and one.ended is None}
@@ -102,8 +96,7 @@ async def _room(scene: Scene) -> Finding:
 
 
 async def _is_in(scene: Scene, client: Client) -> bool:
-    answer = await client.ask("GET", f"/api/v1/rooms/{quote(scene.room or '', safe='')}")
-    return answer.status == 200
+    return await scene.surface.is_in(client, scene.room or "")
 
 
 # Live
@@ -198,8 +191,8 @@ async def _seen(scene: Scene, way: Way, sent: Sent) -> str:
 
 def _shown(reading: Reading, wanted: Collection[str]) -> list[object]:
     return [
-        (key(frame), frame.data)
-        for frame in reading.of("timeline")
+        (key(frame), lasting(frame))
+        for frame in reading.of("timeline", "m.room.message")
         if frame.data.get("event_id") in wanted
     ]
 

@@ -8,12 +8,12 @@ from typing import Final
 
 from aiohttp import hdrs
 
-from ...api.client import Me
 from ..finding import Finding, Report, fail, ok, skip, warn
 from .advice import ADDRESS, CERTIFICATE, ERROR_PAGES, ROUTE, UPSTREAM, failed
 from .client import Answer, Client
 from .scene import Scene, made, told
-from .target import SOCKET, STREAM
+from .surface import WEB_APP_API, Who
+from .target import SOCKET, STREAM, WEB_APP_EVENTS
 from .trouble import Refused, Silent, Trouble, Unreachable, Untrusted
 
 CHECKS: Final = ("address", "refusal", "token", "second_token")
@@ -36,26 +36,31 @@ async def examine(scene: Scene, seconds: float, report: Report) -> bool:
     Returns:
         Whether the first user is let in: what comes after needs it.
     """
-    address = await _address(scene.stranger)
+    address = await _address(scene)
     report(address)
     if address.fix:
         for check in CHECKS[1:]:
             report(skip(check, "needs an answer of the bridge"))
         return False
-    report(await made("refusal", _refusal(scene.stranger), ERROR_PAGES))
-    token, me = await _token(scene.client, "token", seconds)
+    report(await made("refusal", _refusal(scene), ERROR_PAGES))
+    token, who = await _token(scene, scene.client, "token", seconds)
     report(token)
-    if me is None:
+    if who is None:
         report(skip("second_token", "needs the first one"))
         return False
-    scene.mxid = me.user.mxid
-    report(await _second(scene, me, seconds))
+    scene.mxid = who.mxid
+    report(await _second(scene, seconds))
     return True
 
 
-async def _address(stranger: Client) -> Finding:
+async def _address(scene: Scene) -> Finding:
     try:
-        answer = await stranger.ask("GET", _ME)
+        answer = await scene.stranger.ask("GET", _ME)
+        if answer.status != 401 and await _has_web_app(scene.stranger):
+            scene.surface = WEB_APP_API
+            by = _proxy(answer.headers)
+            text = "the bridge answers what OpenMeet's web app calls; its own API is elsewhere"
+            return ok("address", f"{text}{f'; through {by}' if by else ''}")
     except Untrusted as error:
         return failed("address", told(error), CERTIFICATE)
     except (Unreachable, Silent) as error:
@@ -63,6 +68,12 @@ async def _address(stranger: Client) -> Finding:
     except Trouble as error:
         return failed("address", f"what answers is no bridge: {error}", ROUTE)
     return _answered(answer)
+
+
+async def _has_web_app(stranger: Client) -> bool:
+    answer = await stranger.ask("GET", WEB_APP_EVENTS)
+    refused = Refused(answer.status, answer.headers, answer.body)
+    return answer.status == 401 and refused.error is not None
 
 
 def _answered(answer: Answer) -> Finding:
@@ -85,8 +96,10 @@ def _proxy(headers: Mapping[str, str]) -> str:
     return next((name for name in _KNOWN if name in said), "")
 
 
-async def _refusal(stranger: Client) -> Finding:
+async def _refusal(scene: Scene) -> Finding:
     """What clients decide by: without a token, and with one that is none."""
+    if not scene.surface.whole:
+        return skip("refusal", "needs the bridge's own API")
     wrong = []
     bearer: dict[str, str] = {hdrs.AUTHORIZATION: f"Bearer {_NONSENSE}"}
     cases: tuple[tuple[str, Mapping[str, str], str], ...] = (
@@ -95,7 +108,7 @@ async def _refusal(stranger: Client) -> Finding:
     )
     for path in (STREAM, SOCKET):
         for how, headers, errcode in cases:
-            answer = await stranger.ask("GET", path, headers=headers)
+            answer = await scene.stranger.ask("GET", path, headers=headers)
             flaws = _flaws(answer, errcode)
             wrong += [f"{path} {how}: {flaw}" for flaw in flaws]
     if wrong:
@@ -118,26 +131,28 @@ def _flaws(answer: Answer, errcode: str) -> list[str]:
     return flaws
 
 
-async def _token(client: Client, check: str, seconds: float) -> tuple[Finding, Me | None]:
+async def _token(
+    scene: Scene, client: Client, check: str, seconds: float
+) -> tuple[Finding, Who | None]:
     try:
-        me = (await client.ask("GET", _ME)).decoded(Me)
+        who = await scene.surface.who(client)
     except Trouble as error:
         return fail(check, told(error), _GIVE), None
-    rest = me.expires_at / 1000 - time.time()
-    who = f"{me.user.mxid} of {me.tenant.id}"
+    name = f"{who.mxid} of {who.tenant}" if who.tenant else who.mxid
+    rest = seconds if who.expires_at is None else who.expires_at / 1000 - time.time()
     if rest < seconds:
-        text = f"{who}, but the token ends in {max(rest, 0):.0f} s: streams end with it"
-        return warn(check, text, "give one that lives longer than the examination"), me
-    return ok(check, who), me
+        text = f"{name}, but the token ends in {max(rest, 0):.0f} s: streams end with it"
+        return warn(check, text, "give one that lives longer than the examination"), who
+    return ok(check, name), who
 
 
-async def _second(scene: Scene, me: Me, seconds: float) -> Finding:
+async def _second(scene: Scene, seconds: float) -> Finding:
     if scene.other is None:
         return skip("second_token", "none was given: only the first user reads")
-    finding, other = await _token(scene.other, "second_token", seconds)
-    if other is None:
+    finding, who = await _token(scene, scene.other, "second_token", seconds)
+    if who is None:
         scene.other = None
-    elif other.user.mxid == me.user.mxid:
+    elif who.mxid == scene.mxid:
         scene.other = None
         return warn("second_token", "it is the first user's as well", "give another user's")
     return finding

@@ -15,7 +15,9 @@ from .advice import BRIDGE, PASSING, failed
 from .client import Client
 from .reading import HEARTBEATS, HELLOS, Frame, Reading
 from .scene import Scene, made
-from .sse_client import SSE, sse
+from .sse_client import SSE, WEB_APP, sse
+from .surface import Surface
+from .target import WEB_APP_EVENTS
 from .ws_client import WS, websocket
 
 CHECKS: Final = ("reset", "resume")
@@ -54,15 +56,36 @@ def _by_query(client: Client, cursor: str) -> Opened:
     return sse(client, params={"cursor": cursor})
 
 
+def _web_app(client: Client) -> Opened:
+    return sse(client, path=WEB_APP_EVENTS)
+
+
+def _web_app_by_header(client: Client, cursor: str) -> Opened:
+    return sse(client, path=WEB_APP_EVENTS, headers={"Last-Event-ID": cursor})
+
+
+def _web_app_by_query(client: Client, cursor: str) -> Opened:
+    return sse(client, path=WEB_APP_EVENTS, params={"cursor": cursor})
+
+
 def _by_socket(client: Client, cursor: str) -> Opened:
     return websocket(client, params={"cursor": cursor})
 
 
-WAYS: Final = (
+_WAYS: Final = (
     Way("the header Last-Event-ID", SSE, sse, _by_header),
     Way("the query of a stream", SSE, sse, _by_query),
     Way("the query of a WebSocket", WS, websocket, _by_socket),
 )
+_WEB_APP_WAYS: Final = (
+    Way("the header Last-Event-ID", WEB_APP, _web_app, _web_app_by_header),
+    Way("the query of a stream", WEB_APP, _web_app, _web_app_by_query),
+)
+
+
+def ways_of(surface: Surface) -> Sequence[Way]:
+    """Return the ways on which a part of the bridge is given a cursor."""
+    return _WAYS if surface.whole else _WEB_APP_WAYS
 
 
 async def examine(scene: Scene, ways: Sequence[Way], now: str | None, report: Report) -> None:
@@ -112,7 +135,7 @@ async def _reset_flaw(scene: Scene, way: Way, cursor: str, reason: str) -> str |
     said = found.data.get("reason")
     if said != reason:
         return f"{way.name}: the reset says {said} in place of {reason}"
-    if found.cursor is None or found.cursor != found.data.get("cursor"):
+    if found.cursor is None or found.cursor != _place(found):
         return f"{way.name}: the reset has no cursor to go on from"
     return None
 
@@ -144,9 +167,14 @@ def _flaws(reading: Reading, back: str) -> list[str]:
     hello = reading.hello
     if hello is None:
         return ["no first frame"]
-    if hello.data.get("cursor") != back:
+    if _place(hello) != back:
         return ["it begins elsewhere: the cursor did not arrive"]
     return repeated(reading)
+
+
+def _place(frame: Frame) -> object:
+    """Return the cursor that a frame names in its data: the web app's under another name."""
+    return frame.data.get("cursor", frame.data.get("_cursor"))
 
 
 def repeated(reading: Reading) -> list[str]:
@@ -174,7 +202,7 @@ def key(frame: Frame) -> tuple[str, str, str]:
 def _compared(replays: Mapping[str, Sequence[Frame]], here: Cursor) -> Finding:
     """Compare the replays as far as all of them reach: what comes later comes at its own time."""
     told = {
-        name: [(key(one), one.data) for one in frames if _is_past(one, here)]
+        name: [(key(one), lasting(one)) for one in frames if _is_past(one, here)]
         for name, frames in replays.items()
     }
     (first, wanted), *rest = told.items()
@@ -185,6 +213,11 @@ def _compared(replays: Mapping[str, Sequence[Frame]], here: Cursor) -> Finding:
     if not wanted:
         return ok("resume", "streams begin where they are told to; nothing was there to replay")
     return ok("resume", f"{len(wanted)} frames of the past came again, alike and once on every way")
+
+
+def lasting(frame: Frame) -> dict[str, object]:
+    """Return a frame's data without the moment at which it was written."""
+    return {name: value for name, value in frame.data.items() if name != "_broadcastTime"}
 
 
 def _is_past(frame: Frame, here: Cursor) -> bool:

@@ -9,6 +9,7 @@ from ..finding import Finding
 from .advice import BRIDGE, Advice, failed
 from .client import Client
 from .patience import Patience
+from .surface import OWN_API, Surface
 from .target import Target
 from .trouble import Refused, Trouble, Untrusted
 
@@ -26,6 +27,7 @@ class Scene:
         room: Where messages may be sent, if anywhere.
         crowd: Whether the user's streams may be pushed out.
         mxid: The first user.
+        surface: Which part of the bridge is there.
     """
 
     client: Client
@@ -34,6 +36,7 @@ class Scene:
     room: str | None = None
     crowd: bool = False
     mxid: str = ""
+    surface: Surface = OWN_API
 
     @property
     def target(self) -> Target:
@@ -63,7 +66,8 @@ async def made(check: str, work: Awaitable[Finding], advice: Advice = BRIDGE) ->
 def told(error: Trouble) -> str:
     """Return an error as a sentence of a finding."""
     if isinstance(error, Refused) and error.error is not None:
-        return f"refused with HTTP {error.status} ({error.errcode or 'no errcode'}): {error.error}"
+        code = f" ({error.errcode})" if error.errcode else ""
+        return f"refused with HTTP {error.status}{code}: {error.error.rstrip('.')}"
     if isinstance(error, Untrusted):
         return f"somebody answers, but {error}"
     return str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class Target:
         """How TLS is spoken; None for plain HTTP."""
         if self.base.scheme != "https":
             return None
-        return self.trust or ssl.create_default_context()
+        return self.trust or _as_usual()
 
     def connector(self) -> aiohttp.TCPConnector:
         """Return what makes connections: a new one for each request, as many as are wanted."""
@@ -58,6 +59,11 @@ class Target:
             force_close=True,
             limit=0,
         )
+
+
+@functools.cache
+def _as_usual() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 class _Elsewhere(AbstractResolver):

@@ -74,6 +74,8 @@ def from_network(error: BaseException) -> Trouble:
         return Silent("nothing came in time")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unreachable(f"no connection: {error.os_error.strerror or error.os_error}")
+    if isinstance(error, aiohttp.ClientPayloadError | ConnectionResetError | EOFError):
+        return Broken("the connection was cut")
     if isinstance(error, OSError) and error.strerror:
         return Broken(f"the connection broke: {error.strerror}")
     return Broken("the connection ended before an answer, or what came is not HTTP")

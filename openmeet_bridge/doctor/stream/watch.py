@@ -11,13 +11,13 @@ from typing import Final
 from aiohttp import hdrs
 
 from ..finding import Finding, Report, fail, ok, skip
-from .advice import BUFFERING, CACHING, COMPRESSION, UPGRADE, failed, warned
+from .advice import BUFFERING, CACHING, COMPRESSION, PASSING, UPGRADE, failed, warned
 from .judging import heartbeats, stays_open
 from .reading import Frame, Reading
-from .scene import UNKNOWN_HEARTBEAT, Scene, told
+from .scene import Scene, told
 from .socketio_client import SOCKETIO, Namespace, socketio
 from .sse_client import KIND, SSE, WEB_APP, sse
-from .target import STREAM, WEB_APP_EVENTS
+from .target import WEB_APP_EVENTS
 from .trouble import Refused, Silent, Trouble
 from .ws_client import WS, websocket
 
@@ -52,6 +52,7 @@ class Watch:
     Attributes:
         readings: Those that are open, by their wires.
         troubles: Why the others are not.
+        sound: The wires whose first frame has come at once.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -59,17 +60,18 @@ class Watch:
         self._stack = AsyncExitStack()
         self.readings: dict[str, Reading] = {}
         self.troubles: dict[str, Trouble] = {}
+        self.sound: set[str] = set()
         self.began = 0.0
 
     async def __aenter__(self) -> Watch:
         client = self._scene.client
         self.began = time.monotonic()
         streams: dict[str, AbstractAsyncContextManager[Reading]] = {
-            SSE: sse(client),
-            WS: websocket(client),
             SOCKETIO: socketio(client),
             WEB_APP: sse(client, path=WEB_APP_EVENTS),
         }
+        if self._scene.surface.whole:
+            streams |= {SSE: sse(client), WS: websocket(client)}
         for wire, stream in streams.items():
             try:
                 self.readings[wire] = await self._stack.enter_async_context(stream)
@@ -86,13 +88,13 @@ class Watch:
         await self._stack.aclose()
 
     @property
-    def heartbeat(self) -> float:
-        """Seconds between two heartbeats, as the streams promise them."""
+    def heartbeat(self) -> float | None:
+        """Seconds between two heartbeats, as the streams promise them; None where none does."""
         for wire in (SSE, WS):
             reading = self.readings.get(wire)
             if reading is not None and reading.heartbeat is not None:
                 return reading.heartbeat
-        return UNKNOWN_HEARTBEAT
+        return None
 
     # The beginning
 
@@ -107,12 +109,19 @@ class Watch:
     async def _first(self, wire: str) -> Finding:
         check = f"{wire}_first_frame"
         reading = self.readings.get(wire)
+        if reading is None and wire not in self.troubles:
+            return skip(check, "needs the bridge's own API")
         if reading is None:
             return self._unopened(check, wire, self.troubles[wire])
         patience = self._scene.patience
-        hello = await reading.greeted(patience.first)
+        # All streams were opened together: what the first ones are given is taken from the others.
+        rest = self.began + patience.first - time.monotonic()
+        hello = await reading.greeted(max(rest, patience.first / 10))
         if hello is not None:
-            return _came(check, wire, reading, hello, patience.at_once)
+            finding = _came(check, wire, reading, hello, patience.at_once)
+            if not finding.fix:
+                self.sound.add(wire)
+            return finding
         if isinstance(reading, Namespace) and reading.refusal is not None:
             text = f"the namespace does not let us in: {reading.refusal}"
             return fail(check, text, "see `Socket.IO` in the reference of OpenMeet's web app")
@@ -131,13 +140,15 @@ class Watch:
             return skip(check, text)
         if isinstance(error, Refused) and error.errcode == "M_LIMIT_EXCEEDED":
             return fail(check, told(error), "raise limits.streams, or come back later")
-        advice = BUFFERING if isinstance(error, Silent) else _ADVICE[wire]
         if isinstance(error, Silent):
-            return failed(check, "not even the head of an answer came in time", advice)
-        return failed(check, f"{_NAMES[wire]} cannot be opened: {told(error)}", advice)
+            return failed(check, "not even the head of an answer came in time", BUFFERING)
+        text = f"{_NAMES[wire]} cannot be opened: {told(error)}"
+        if wire == SOCKETIO and isinstance(error, Refused) and b"upgrade" not in error.body:
+            return failed(check, text, PASSING)  # what is wanted stands in the query
+        return failed(check, text, _ADVICE[wire])
 
     def _headers(self) -> Finding:
-        reading = self.readings.get(SSE)
+        reading = self.readings.get(self._scene.surface.wire)
         if reading is None:
             return skip("sse_headers", "needs a stream")
         headers = reading.headers
@@ -197,7 +208,7 @@ async def _compression(scene: Scene) -> Finding:
     check = "sse_compression"
     headers: dict[str, str] = {hdrs.ACCEPT_ENCODING: _ASKED, hdrs.ACCEPT: KIND}
     try:
-        async with scene.client.opened("GET", STREAM, headers=headers) as answer:
+        async with scene.client.opened("GET", scene.surface.stream, headers=headers) as answer:
             coding = answer.headers.get(hdrs.CONTENT_ENCODING)
     except Trouble as error:
         return skip(check, f"no stream: {told(error)}")

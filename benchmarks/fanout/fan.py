@@ -1,0 +1,146 @@
+"""A thousand readers in one room: one event at a time, sixteen in flight, and a common load.
+
+All servers are up at once, and each has a short turn in every round, in an order that chance makes:
+so a slow minute of the machine is everybody's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ..report import Report
+from .bench import BATCHED, FLOOR, NCHAN, NODE, Bench
+from .client import Phase
+from .found import Found, Goal
+from .layout import ONE_ROOM
+from .servers import Starter
+from .spread import Spread, ratios, visits
+
+READERS = 1000
+_REFERENCES = (FLOOR, BATCHED, NCHAN)
+_LOAD = 15_000
+_COLUMNS = (
+    "server", "1: deliveries/s", "CPU µs", "16: deliveries/s", "CPU µs ", "p50 ms", "p99 ms",
+    "client busy", "faults",
+)  # fmt: skip
+
+Turn = dict[str, Phase]
+Round = dict[str, list[Turn]]
+
+
+def run(bench: Bench) -> Found:
+    """Measure."""
+    starters = dict(bench.peers)
+    for wire in ("sse", "ws", "socketio"):
+        starters[f"bridge-{wire}"] = bench.bridge(wire)
+    for wire in ("sse", "ws"):
+        whole = bench.whole(wire, [(ONE_ROOM, READERS)])
+        if whole is not None:
+            starters[f"whole-{wire}"] = whole
+    rounds = _rounds(bench, starters)
+    found = Found(reports=[_report(rounds)], goals=_goals(rounds))
+    found.visits = [
+        {"round": number, "server": name, "phase": what, **msgspec.to_builtins(phase)}
+        for number, one in enumerate(rounds)
+        for name, turns in one.items()
+        for turn in turns
+        for what, phase in turn.items()
+    ]
+    return found
+
+
+def _rounds(bench: Bench, starters: Mapping[str, Starter]) -> list[Round]:
+    rounds: list[Round] = []
+    seconds, warm = (0.25, 0.1) if bench.quick else (0.4, 0.15)
+    commands = {
+        "one": f"closed window=1 secs={seconds} warm={warm}",
+        "many": f"closed window=16 secs={seconds} warm={warm}",
+        "load": f"open rate={_LOAD / READERS} secs={4 * seconds} warm={warm}",
+    }
+    with bench.all_running(starters, ONE_ROOM, READERS) as clients:
+        for client in clients.values():
+            for command in commands.values():
+                client.do(command)  # warm
+        for number in range(3 if bench.quick else 8):
+            bench.say(f"  round {number + 1}")
+            taken: Round = {}
+            for name in visits(list(clients), _REFERENCES, bench.chance):
+                turn = {what: clients[name].do(command) for what, command in commands.items()}
+                taken.setdefault(name, []).append(turn)
+            rounds.append(taken)
+    return rounds
+
+
+def _values(rounds: Sequence[Round], what: str, of: str) -> list[dict[str, list[float]]]:
+    return [
+        {name: [float(getattr(turn[what], of)) for turn in turns] for name, turns in one.items()}
+        for one in rounds
+    ]
+
+
+def _report(rounds: Sequence[Round]) -> Report:
+    report = Report(f"{READERS:,} readers in one room", _COLUMNS)
+    for name in rounds[0]:
+        turns = [turn for one in rounds for turn in one.get(name, ())]
+
+        def middle(what: str, of: str, turns: list[Turn] = turns) -> float:
+            spread = Spread.of(float(getattr(turn[what], of)) for turn in turns)
+            return spread.median if spread else 0.0
+
+        report.rows.append(
+            (
+                name,
+                middle("one", "deliveries_s"),
+                middle("one", "cpu_us_each"),
+                middle("many", "deliveries_s"),
+                middle("many", "cpu_us_each"),
+                middle("load", "p50_us") / 1000,
+                middle("load", "p99_us") / 1000,
+                middle("many", "client_share"),
+                sum(phase.faults for turn in turns for phase in turn.values()),
+            )
+        )
+    report.notes = [
+        "1: the next event is published when the last reader has the one before. 16: so many are",
+        f"always under way. p50 and p99 of the delay are at {_LOAD:,} deliveries a second. CPU is",
+        "the server's processor time for one delivery. Events have 600 bytes. The floor is C: `each`",
+        "does one send() for each reader and event, `batch` one for all that waits. Neither the",
+        "floor nor nchan or aiohttp check tokens; none but the bridge knows who is in which room.",
+        "Over Socket.IO the bridge sends each message under both names that the web app knows.",
+    ]
+    return report
+
+
+def _goals(rounds: Sequence[Round]) -> list[Goal]:
+    one, many = _values(rounds, "one", "of_a_core"), _values(rounds, "many", "of_a_core")
+    late = _values(rounds, "load", "p99_us")
+
+    def ratio(values: list[dict[str, list[float]]], name: str, other: str) -> Spread | None:
+        return Spread.of(ratios(values, name, other))
+
+    goals = []
+    names = [name for name in rounds[0] if name.startswith(("bridge", "whole"))]
+    for name in names:
+        if name.endswith("socketio"):
+            goals.append(
+                Goal(
+                    "1 in flight, by Node's Socket.IO", name, ratio(one, name, NODE), 1.5, True, "x"
+                )
+            )
+            continue
+        goals += [
+            Goal("1 in flight, by the C floor", name, ratio(one, name, FLOOR), 0.8, True, "x"),
+            Goal("1 in flight, by nchan SSE", name, ratio(one, name, NCHAN), 1.35, True, "x"),
+            Goal(
+                "16 in flight, by the batched C floor",
+                name, ratio(many, name, BATCHED), 0.65, True, "x",
+            ),
+            Goal("16 in flight, by nchan SSE", name, ratio(many, name, NCHAN), 6.0, True, "x"),
+            Goal(
+                f"p99 at {_LOAD:,} deliveries/s, by the C floor's",
+                name, ratio(late, name, FLOOR), 1.5, False, "x",
+            ),
+        ]  # fmt: skip
+    return goals
