@@ -23,6 +23,8 @@ from openmeet_bridge.bridge.unread import UnreadState
 from openmeet_bridge.core.ids import Position
 from openmeet_bridge.storage.database import Database
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
+from openmeet_bridge.stream.broadcast import Broadcast
+from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.hub import Hub
 
 from . import chat_database, world
@@ -76,7 +78,7 @@ async def _measure(made: ChatDatabase, calls: int) -> Report:
 async def _case(made: ChatDatabase, calls: int) -> tuple[str | float | int, ...]:
     database = Database(made.dsn, size=1)
     lists = RoomLists(database, world.NAMING)
-    unread = UnreadState(database, Hub("0badcafe", Position(0)))
+    unread = UnreadState(database, Broadcast(Hub("0badcafe", Position(0)), LocalBus()))
     in_database, in_all, totals = [], [], []
     rooms, size, watch = 0, 0, _Watch()
     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +92,7 @@ class Seen:
             self.times[rest.partition("~")[0]].append(time.perf_counter())
 
 
-Reader = Callable[[Place, int, Seen], Awaitable[None]]
+Reader = Callable[[Place, int, Seen], Coroutine[Any, Any, None]]
 
 
 def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
@@ -115,8 +115,8 @@ def run(home: Path, postgres: EmbeddedPostgres, *, quick: bool) -> list[Report]:
     report = Report("What connected users cost the homeserver", _COLUMNS, rows=rows)
     report.notes = [
         f"{messages} messages in one room of {max(users) + 1}, one every {_PAUSE} s, on the same",
-        "Synapse (SQLite). Streams: users on the bridge, none on Synapse, which pushes to the bridge",
-        "in every row. Times are from the answer to the send.",
+        "Synapse (SQLite). Streams: users on the bridge, none on Synapse, which pushes to the",
+        "bridge in every row. Times are from the answer to the send.",
     ]
     return [report]
 
@@ -148,9 +148,7 @@ async def _row(place: Place, read: Reader, count: int, messages: int) -> tuple[f
     async with AsyncExitStack() as stack:
         tasks = [asyncio.create_task(read(place, number, seen)) for number in _readers(count)]
         stack.push_async_callback(_end, tasks)
-        async with asyncio.timeout(_PATIENCE):
-            while seen.ready < count:
-                await asyncio.sleep(0.05)
+        await _until(lambda: seen.ready >= count)
         await asyncio.sleep(2)
         before = cpu_seconds(place.pid)
         sent = await _send_all(place, messages, seen, count)
@@ -193,10 +191,14 @@ async def _send_all(
         await place.ask("PUT", f"/rooms/{room}/send/m.room.message/{mark}", 1, body)
         sent.append((mark, time.perf_counter()))
         await asyncio.sleep(_PAUSE)
-    async with asyncio.timeout(_PATIENCE):
-        while any(len(seen.times[mark]) < readers for mark, _ in sent):
-            await asyncio.sleep(0.02)
+    await _until(lambda: all(len(seen.times[mark]) >= readers for mark, _ in sent))
     return sent
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(_PATIENCE):
+        while not holds():  # noqa: ASYNC110  (many readers note in one place)
+            await asyncio.sleep(0.02)
 
 
 async def _stream(place: Place, number: int, seen: Seen) -> None:

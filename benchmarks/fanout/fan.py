@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from ..report import Report
-from .bench import BATCHED, FLOOR, NCHAN, NODE, Bench
+from .bench import BATCHED, BRIDGE, FLOOR, NCHAN, NODE, WHOLE, Bench
 from .client import Phase
 from .found import Found, Goal
 from .layout import ONE_ROOM
@@ -40,7 +40,7 @@ def run(bench: Bench) -> Found:
         if whole is not None:
             starters[f"whole-{wire}"] = whole
     rounds = _rounds(bench, starters)
-    found = Found(reports=[_report(rounds)], goals=_goals(rounds))
+    found = Found(reports=[_report(rounds)], goals=goals(rounds))
     found.visits = [
         {"round": number, "server": name, "phase": what, **msgspec.to_builtins(phase)}
         for number, one in enumerate(rounds)
@@ -73,6 +73,12 @@ def _rounds(bench: Bench, starters: Mapping[str, Starter]) -> list[Round]:
     return rounds
 
 
+def _place(name: str) -> tuple[int, str]:
+    """Return what sorts servers: the floor, the others, the bridge."""
+    kinds = {"floor": 0, BRIDGE: 2, WHOLE: 3}
+    return next((place for kind, place in kinds.items() if name.startswith(kind)), 1), name
+
+
 def _values(rounds: Sequence[Round], what: str, of: str) -> list[dict[str, list[float]]]:
     return [
         {name: [float(getattr(turn[what], of)) for turn in turns] for name, turns in one.items()}
@@ -82,7 +88,7 @@ def _values(rounds: Sequence[Round], what: str, of: str) -> list[dict[str, list[
 
 def _report(rounds: Sequence[Round]) -> Report:
     report = Report(f"{READERS:,} readers in one room", _COLUMNS)
-    for name in rounds[0]:
+    for name in sorted(rounds[0], key=_place):
         turns = [turn for one in rounds for turn in one.get(name, ())]
 
         def middle(what: str, of: str, turns: list[Turn] = turns) -> float:
@@ -105,32 +111,33 @@ def _report(rounds: Sequence[Round]) -> Report:
     report.notes = [
         "1: the next event is published when the last reader has the one before. 16: so many are",
         f"always under way. p50 and p99 of the delay are at {_LOAD:,} deliveries a second. CPU is",
-        "the server's processor time for one delivery. Events have 600 bytes. The floor is C: `each`",
-        "does one send() for each reader and event, `batch` one for all that waits. Neither the",
-        "floor nor nchan or aiohttp check tokens; none but the bridge knows who is in which room.",
+        "the server's processor time for one delivery. Events have 600 bytes. The floor is C:",
+        "`each` does one send() for each reader and event, `batch` one for all that waits. Neither",
+        "the floor nor nchan or aiohttp check tokens; none but the bridge knows who is where.",
         "Over Socket.IO the bridge sends each message under both names that the web app knows.",
     ]
     return report
 
 
-def _goals(rounds: Sequence[Round]) -> list[Goal]:
+def goals(rounds: Sequence[Round]) -> list[Goal]:
+    """Return what is asked of the bridge, with what the rounds say of it."""
     one, many = _values(rounds, "one", "of_a_core"), _values(rounds, "many", "of_a_core")
     late = _values(rounds, "load", "p99_us")
 
     def ratio(values: list[dict[str, list[float]]], name: str, other: str) -> Spread | None:
         return Spread.of(ratios(values, name, other))
 
-    goals = []
-    names = [name for name in rounds[0] if name.startswith(("bridge", "whole"))]
-    for name in names:
+    found = []
+    ours = [name for name in rounds[0] if name.startswith((BRIDGE, WHOLE))]
+    for name in sorted(ours, key=_place):
         if name.endswith("socketio"):
-            goals.append(
+            found.append(
                 Goal(
                     "1 in flight, by Node's Socket.IO", name, ratio(one, name, NODE), 1.5, True, "x"
                 )
             )
             continue
-        goals += [
+        found += [
             Goal("1 in flight, by the C floor", name, ratio(one, name, FLOOR), 0.8, True, "x"),
             Goal("1 in flight, by nchan SSE", name, ratio(one, name, NCHAN), 1.35, True, "x"),
             Goal(
@@ -143,4 +150,4 @@ def _goals(rounds: Sequence[Round]) -> list[Goal]:
                 name, ratio(late, name, FLOOR), 1.5, False, "x",
             ),
         ]  # fmt: skip
-    return goals
+    return found

@@ -49,6 +49,12 @@ class Hub:
     Args:
         config: The bridge's configuration; its database is not touched.
         http: As the bridge has it.
+
+    Attributes:
+        app: The public listener.
+        loops: What must run meanwhile.
+        step: Delivers one piece of the log.
+        close: Ends all streams.
     """
 
     def __init__(self, config: Config, http: aiohttp.ClientSession) -> None:
@@ -64,8 +70,10 @@ class Hub:
         services.open_streams = open_streams(
             config, services.streams, services.hub, services.sockets
         )
-        self._feed = Feed(self.log.after, services.hub, self.bus)
-        self.loops: list[Callable[[], Awaitable[None]]] = [self._feed.run, services.hub.beat]
+        feed = Feed(self.log.after, services.hub, self.bus)
+        self.step = feed.step
+        self.loops: list[Callable[[], Awaitable[None]]] = [feed.run, services.hub.beat]
+        self.close = services.sockets.close
         self.app = public_app(config, services, http)
 
     def take(self, lines: Iterable[bytes]) -> None:

@@ -13,7 +13,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -89,15 +89,10 @@ class Child:
         self.began = asyncio.get_running_loop().time()
 
     @classmethod
-    async def start(cls, orders: Orders) -> Child:
+    async def start(cls, program: Sequence[str], orders: Orders) -> Child:
         """Start one, and tell it which it is."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "openmeet_bridge.app.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*program, stdin=pipe, stdout=pipe)
         if process.stdin is not None:
             process.stdin.write(msgspec.json.encode(orders) + b"\n")
         return cls(process)
@@ -143,9 +138,17 @@ class Workers:
         file: The configuration file.
         listen: The addresses that they share, by listener.
         count: How many.
+        program: What is started; it does as :mod:`.worker` does.
     """
 
-    def __init__(self, file: str, listen: dict[str, str], count: int) -> None:
+    def __init__(
+        self,
+        file: str,
+        listen: dict[str, str],
+        count: int,
+        program: Sequence[str] = (sys.executable, "-m", "openmeet_bridge.app.worker"),
+    ) -> None:
+        self._program = program
         self._orders = [Orders(file, number, listen) for number in range(count)]
         self._children: list[Child] = []
         self._changing = [asyncio.Lock() for _ in range(count)]
@@ -157,14 +160,20 @@ class Workers:
         """The processes of the workers."""
         return [one.pid for one in self._children]
 
+    @property
+    def busy(self) -> bool:
+        """Whether they are being replaced."""
+        return self._replacing.locked()
+
     async def start(self) -> None:
         """Start all; when this returns, all serve.
 
         Raises:
             Unavailable: One of them does not.
         """
+        self._children = []
         for orders in self._orders:
-            self._children.append(await Child.start(orders))
+            self._children.append(await Child.start(self._program, orders))
         if not all(await asyncio.gather(*(one.is_ready() for one in self._children))):
             raise Unavailable("A worker does not start; what it has written says why.")
         for number in range(len(self._children)):
@@ -222,7 +231,7 @@ class Workers:
 
     async def _renew(self, number: int) -> bool:
         """Put a new worker in a place; leave there who is there if it does not get ready."""
-        child = await Child.start(self._orders[number])
+        child = await Child.start(self._program, self._orders[number])
         ready = False
         try:
             ready = await child.is_ready()

@@ -16,6 +16,7 @@ from ..core.errors import Unavailable
 from ..core.ids import Position
 from .bus import Bus
 from .hub import Hub
+from .pace import Pace
 
 log = structlog.get_logger(__name__)
 
@@ -39,16 +40,25 @@ class Feed:
         bus: Wakes the feed.
         poll: Longest pause between two looks at the log, in seconds.
         batch: Most entries that are read at once.
+        pace: How long it gathers under load.
     """
 
     def __init__(
-        self, read: LogReader, hub: Hub, bus: Bus, *, poll: float = 5.0, batch: int = 500
+        self,
+        read: LogReader,
+        hub: Hub,
+        bus: Bus,
+        *,
+        poll: float = 5.0,
+        batch: int = 500,
+        pace: Pace | None = None,
     ) -> None:
         self._read = read
         self._hub = hub
         self._bus = bus
         self._poll = poll
         self._batch = batch
+        self._pace = pace or Pace()
 
     async def run(self) -> None:
         """Deliver for ever. While the database is away, streams stay open and wait."""
@@ -73,7 +83,10 @@ class Feed:
         before = self._hub.position
         batch, position = await self._read(before, self._batch)
         if position > before:
+            pause = self._pace.until_next(len(batch))
             self._hub.dispatch(batch, position)
             await self._hub.keep_up()
+            if pause:
+                await asyncio.sleep(pause)
         # Told by the positions: of what stands there, much may be nothing for anybody to see.
         return position - before >= self._batch

@@ -8,6 +8,8 @@ to them: so a small room never waits for a large one, and a reader's cursor neve
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -20,6 +22,9 @@ from .writing import Writer
 
 SLICE: Final = 250
 """Readers who are written to before the event loop has its turn: about a millisecond."""
+
+_MOMENT: Final = 0.005
+"""Seconds for which entries are gathered while others are on their way: less than anybody feels."""
 
 MOST_BEHIND: Final = 8
 """So many pieces of the log may come before all readers have the first one."""
@@ -78,11 +83,20 @@ class Sweep:
             self._write(reader.wire, owed, [reader])
 
     async def keep_up(self) -> None:
-        """Wait, if too many pieces of the log are under way, until all readers have them."""
-        while self._pieces >= MOST_BEHIND and self._shares:
+        """Wait a moment until all readers have what is on its way, so that more is gathered.
+
+        Where there is too much of that, it waits as long as it takes.
+        """
+        until = time.monotonic() + _MOMENT
+        while self._shares:
+            left = until - time.monotonic()
+            if left <= 0 and self._pieces < MOST_BEHIND:
+                return
             if self._done is None:
                 self._done = asyncio.Event()
-            await self._done.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(left, _MOMENT)):
+                    await self._done.wait()
 
     def _now(self, wire: Wire, frames: Frames, readers: list[Subscriber]) -> None:
         if self._shares:

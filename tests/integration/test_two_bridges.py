@@ -25,7 +25,6 @@ from ..support.openmeet import User, message_path
 from ..support.simulated_homeserver import SimulatedHomeserver
 from ..support.simulated_rooms import No
 from ..support.streams import Stream
-from ..support.waiting import eventually
 from ..support.world import World, connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -192,25 +191,3 @@ async def test_endings_reach_all_also_without_the_bus(pair: Pair, scene: Scene) 
     finally:
         await asyncio.to_thread(pair.valkey.start)
     assert "without the bus" not in scene.bens.bodies()
-
-
-async def test_presence_outlives_the_move_to_another_bridge(pair: Pair) -> None:
-    dora, eve = [await pair.one.here.user(name) for name in ("Dora", "Eve")]
-    await pair.one.here.group("sailors", [dora, eve])
-    async with pair.at_two(eve).stream() as eves:
-        async with dora.stream() as doras:
-            await doras.wait("hello")
-            await eves.until(lambda one: "Dora" in _there(one), "Dora is there")
-        async with pair.at_two(dora).stream() as again:
-            await again.until(lambda one: "Dora" in _there(one), "Dora is there")
-
-            async def listed() -> bool:
-                people = (await eve.do("GET", "/rooms"))["rooms"]
-                return bool(people)
-
-            await eventually(listed, "Eve has her room")
-        assert "offline" not in {f.data["state"] for f in eves.of("presence")}
-
-
-def _there(stream: Stream) -> set[str]:
-    return {frame.data["user"]["name"] for frame in stream.of("presence", state="online")}

@@ -13,9 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from openmeet_bridge.app.workers import check_several
-from openmeet_bridge.config import Config
-from openmeet_bridge.core.errors import ConfigError
 from openmeet_bridge.core.ids import RoomId
 from openmeet_bridge.demo.synapse import HOST, free_port
 from openmeet_bridge.matrix.registration import generate
@@ -89,6 +86,7 @@ async def _says(user: User, room_id: RoomId, body: str) -> None:
     await eventually(said, f"{body!r} is sent")
 
 
+@pytest.mark.timeout(300)
 async def test_two_workers_from_start_to_end(tmp_path: Path, database_url: str) -> None:
     port = free_port()
     registration = generate("localhost", f"http://{HOST}:{port}")
@@ -97,7 +95,7 @@ async def test_two_workers_from_start_to_end(tmp_path: Path, database_url: str) 
     async with SimulatedHomeserver(registration).running() as homeserver:
         settings = Settings(tmp_path, database_url, file, homeserver.url, port)
         async with program(tmp_path, database_url, homeserver, settings) as bridge:
-            await eventually(bridge.are_ready, "both workers are ready", poll=0.2)
+            await eventually(bridge.are_ready, "both workers are ready", seconds=200, poll=0.2)
             here = bridge.world.here
             ann, ben = [await here.user(name) for name in ("Ann", "Ben")]
             room_id = await here.group("hikers", [ann, ben])
