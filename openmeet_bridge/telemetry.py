@@ -35,6 +35,30 @@ FRAMES = Counter(
 STREAMS_CLOSED = Counter(
     "openmeet_bridge_streams_closed_total", "Streams closed by the bridge, by reason.", ["reason"]
 )
+STREAMS_REFUSED = Counter(
+    "openmeet_bridge_streams_refused_total",
+    "Streams that were not let in, by reason (full, closing, address, user_rate, process_rate).",
+    ["reason"],
+)
+STREAM_LIMITS = Gauge(
+    "openmeet_bridge_stream_limit",
+    "Limits of streams that are in force in this process, by the configuration's names; of "
+    "`streams` as many as it may have open files.",
+    ["limit"],
+)
+STREAM_ADDRESSES = Gauge(
+    "openmeet_bridge_stream_addresses", "Addresses from which streams are open."
+)
+STREAMS_BEHIND = Gauge(
+    "openmeet_bridge_streams_behind", "Streams whose reader has not taken all that was written."
+)
+STREAM_BYTES_WAITING = Gauge(
+    "openmeet_bridge_stream_bytes_waiting", "Bytes that wait for readers of streams, in all."
+)
+STREAM_FRAMES_PARKED = Gauge(
+    "openmeet_bridge_stream_frames_parked",
+    "Frames that wait until readers have been given what they missed, in all.",
+)
 SENDS = Counter(
     "openmeet_bridge_sends_total", "Messages sent to the homeserver, by outcome.", ["outcome"]
 )

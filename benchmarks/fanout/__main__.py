@@ -84,14 +84,23 @@ def main(
         found = Found()
         for name in only or tuple(MEASUREMENTS):
             bench.say(f"== {name}")
-            one = MEASUREMENTS[name](bench)
+            try:
+                one = MEASUREMENTS[name](bench)
+            except (RuntimeError, OSError) as error:
+                # What was measured before must not be lost.
+                bench.left_out[name] = f"failed: {error}"
+                bench.say(f"  failed: {error}")
+                continue
             found.add(one)
             for report in one.reports:
                 click.echo(f"\n{report.text()}")
+        failed = {one: why for one, why in bench.left_out.items() if one in MEASUREMENTS}
     click.echo(f"\n{goals_report(found.goals).text()}")
     click.echo(f"\nTook {(time.monotonic() - began) / 60:.1f} minutes.")
     if folder is not None:
-        results.write(folder, described, found, quick=quick)
+        results.write(folder, described | failed, found, quick=quick)
+    if failed:
+        raise click.ClickException(f"not all could be measured: {', '.join(failed)}")
 
 
 def _bench(home: Path, stack: ExitStack, *, quick: bool, gentle: bool, postgres: bool) -> Bench:

@@ -71,9 +71,9 @@ class Bench:
             else:
                 self.peers[name] = starter
 
-    def bridge(self, wire: str, name: str = "", **settings: object) -> Starter:
+    def bridge(self, wire: str, *, unpaced: bool = False, **settings: object) -> Starter:
         """Return what runs the bridge with its log in memory."""
-        return servers.memory_bridge(wire, name, **settings)
+        return servers.memory_bridge(wire, unpaced=unpaced, **settings)
 
     def whole(self, wire: str, people: Inhabitants) -> Starter | None:
         """Return what runs a whole bridge; None where there is no PostgreSQL."""

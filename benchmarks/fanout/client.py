@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
@@ -162,6 +163,11 @@ class Client:
     def end(self) -> Phase:
         """Return what the command found that was begun."""
         return msgspec.json.decode(self._line(), type=Phase)
+
+    def stop(self) -> Phase:
+        """End before its time what was begun, and return what it found."""
+        self._process.send_signal(signal.SIGUSR1)
+        return self.end()
 
     def settle(self, seconds: float = 30.0) -> None:
         """Wait until hardly anything comes any more: a bridge tells readers who else is there."""

@@ -1,4 +1,6 @@
-"""The bridge with its log in memory, as a program: ``python -m benchmarks.fanout.hub CONFIG PORT``.
+"""The bridge with its log in memory, as a program.
+
+``python -m benchmarks.fanout.hub CONFIG PORT [unpaced]``
 
 Everything between the log and the sockets is the bridge's own: the public listener, tokens,
 sessions, limits, replay, hub, wires. Instead of a homeserver's transactions it takes lines on PORT,
@@ -33,6 +35,7 @@ from openmeet_bridge.storage.database import Database
 from openmeet_bridge.storage.event_log import Head
 from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.feed import Feed
+from openmeet_bridge.stream.pace import Pace
 from openmeet_bridge.telemetry import setup_logging
 
 from . import layout
@@ -49,6 +52,7 @@ class Hub:
     Args:
         config: The bridge's configuration; its database is not touched.
         http: As the bridge has it.
+        pace: How long the feed gathers under load.
 
     Attributes:
         app: The public listener.
@@ -57,7 +61,9 @@ class Hub:
         close: Ends all streams.
     """
 
-    def __init__(self, config: Config, http: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, config: Config, http: aiohttp.ClientSession, pace: Pace | None = None
+    ) -> None:
         agreed = registration.load(config.registration, config.homeserver.server_name)
         self.log = MemoryLog()
         self.bus = LocalBus()
@@ -70,7 +76,7 @@ class Hub:
         services.open_streams = open_streams(
             config, services.streams, services.hub, services.sockets
         )
-        feed = Feed(self.log.after, services.hub, self.bus)
+        feed = Feed(self.log.after, services.hub, self.bus, pace=pace)
         self.step = feed.step
         self.loops: list[Callable[[], Awaitable[None]]] = [feed.run, services.hub.beat]
         self.close = services.sockets.close
@@ -84,6 +90,14 @@ class Hub:
             self.log.append(room, line[7:])
             topics.add(layout.room_id(room))
         self.bus.grown(self.log.head, topics)
+
+
+class Unpaced(Pace):
+    """Waits for nothing: every event is brought at once, whatever that costs."""
+
+    def until_next(self, entries: int) -> float:
+        """Return that there is nothing to wait for."""
+        return 0.0
 
 
 class Input(asyncio.Protocol):
@@ -132,10 +146,10 @@ class BusyThread:
                 entries = json.loads(json.dumps(entries))
 
 
-async def _serve(config: Config, port: int) -> int:
+async def _serve(config: Config, port: int, pace: Pace | None) -> int:
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession() as http:
-        hub = Hub(config, http)
+        hub = Hub(config, http, pace)
         busy = BusyThread()
         loop.add_signal_handler(signal.SIGUSR1, busy.start)
         loop.add_signal_handler(signal.SIGUSR2, busy.stop)
@@ -152,7 +166,8 @@ def main() -> None:
     """Run until the program is ended."""
     config = load(Path(sys.argv[1]))
     setup_logging(config.logging.level, as_json=False)
-    run_loop(_serve(config, int(sys.argv[2])))
+    pace = Unpaced() if "unpaced" in sys.argv[3:] else None
+    run_loop(_serve(config, int(sys.argv[2]), pace))
 
 
 if __name__ == "__main__":

@@ -117,7 +117,9 @@ class MemoryIdentity:
 
     ticket_lifetime = 30.0
 
-    async def user(self, tenant: TenantId, openmeet_id: int, slug: str | None) -> User | None:
+    async def user(
+        self, tenant: TenantId, openmeet_id: int, slug: str | None, issued_at: float | None = None
+    ) -> User | None:
         """Return the user whom a token names, or None."""
         if layout.room_of(layout.reader_of(openmeet_id)) is None:
             return None

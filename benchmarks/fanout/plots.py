@@ -12,6 +12,7 @@ Points = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT = 760, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 44, 52
 _TICKS = 6
+_MANY_DECADES = 1000
 _COLORS = ("#d1495b", "#2e86ab", "#e58f00", "#3b8f5a", "#8e6bbf", "#7a7f87", "#b0643c", "#1f9e9e")
 _STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #333 }
@@ -69,8 +70,7 @@ class Scale:
         if not self.logarithmic:
             return _even_ticks(self.low, self.high)
         decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-        fine = len(decades) <= 3
-        steps = (1, 2, 5) if fine else (1,)
+        steps = (1, 2, 5) if self.high / self.low < _MANY_DECADES else (1,)
         found = [step * 10.0**decade for decade in decades for step in steps]
         return [one for one in found if self.low <= one <= self.high]
 

@@ -21,6 +21,7 @@ from .spread import Spread
 
 _BEHIND = 50
 _LIVE_RATE = 20
+_MOST_SECONDS = 120
 _TEXT = "We meet at the boat house at nine, and bring the lamps for the way home. " * 4
 _COLUMNS = ("bridge", "readers", "all caught up, s", "entries/s", "CPU s", "live p99 ms", "faults")
 _CURSOR = re.compile(rb'"cursor":\s?"([^"]+)"')
@@ -72,14 +73,9 @@ def _visit(bench: Bench, starter: Starter, count: int) -> tuple[Connected, Phase
             if server.name.startswith("whole"):
                 live.settle()
             live.do(f"open rate={_LIVE_RATE} secs=0.5")
-            live.begin(f"open rate={_LIVE_RATE} secs={_seconds(bench)} warm=0 drain=10")
-            time.sleep(0.2)
+            live.begin(f"open rate={_LIVE_RATE} secs={_MOST_SECONDS} warm=0.1 drain=10")
             back = _come_back(bench, server, cursor, count)
-            return back, live.end()
-
-
-def _seconds(bench: Bench) -> float:
-    return 4.0 if bench.quick else 12.0
+            return back, live.stop()
 
 
 def _come_back(bench: Bench, server: Server, cursor: str, count: int) -> Connected:

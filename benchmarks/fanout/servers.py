@@ -27,7 +27,7 @@ HOST = "127.0.0.1"
 BEARER = "Authorization: Bearer {token}"
 SSE = ("--mode", "sse")
 WS = ("--mode", "ws")
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 _STOP_SECONDS = 10.0
 _LINE = ("--publish-body", "{room} {message}")
 
@@ -162,12 +162,12 @@ def bridge_reads(public: Address) -> dict[str, tuple[str, ...]]:
     }
 
 
-def memory_bridge(wire: str, name: str = "", **settings: object) -> Starter:
+def memory_bridge(wire: str, *, unpaced: bool = False, **settings: object) -> Starter:
     """Return what runs the bridge with its log in memory.
 
     Args:
         wire: ``sse``, ``ws`` or ``socketio``.
-        name: What it is called, where it has settings of its own.
+        unpaced: Whether it never waits to gather events, not even under load.
         settings: Blocks of its configuration.
     """
 
@@ -176,9 +176,10 @@ def memory_bridge(wire: str, name: str = "", **settings: object) -> Starter:
         public, lines = Address(HOST, free_port()), Address(HOST, free_port())
         config = memory_config(folder, public, settings)
         command = [sys.executable, "-m", "benchmarks.fanout.hub", str(config), str(lines.port)]
+        command += ["unpaced"] if unpaced else []
         with process(command, folder, cores, public.port) as pid:
             yield Server(
-                name or f"bridge-{wire}",
+                f"bridge-{wire}",
                 (pid,),
                 bridge_reads(public)[wire],
                 ("--publish", f"tcp://{lines}", *_LINE),

@@ -70,7 +70,7 @@ def ratios(
 
 
 def visits(
-    names: Sequence[str], references: Sequence[str], chance: random.Random, *, apart: int = 3
+    names: Sequence[str], references: Sequence[str], chance: random.Random, *, apart: int = 4
 ) -> list[str]:
     """Return in which order servers are visited in one round.
 

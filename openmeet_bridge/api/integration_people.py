@@ -1,4 +1,4 @@
-"""Integration API: whom a user blocks, and the erasure of a user."""
+"""Integration API: whom a user blocks, and the signing out and the erasure of a user."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from ..bridge.directory import Directory
 from ..bridge.erasure import Erasures
 from ..bridge.roster import Roster
+from ..bridge.signing_out import SigningOut
 from ..core.changes import DeleteBlock, PutBlock
 from ..core.erasure import ErasureReport
 from ..core.errors import Conflict, NotFound
@@ -39,6 +40,12 @@ class Blocks(msgspec.Struct):
     blocked: list[str]
 
 
+class SignedOut(msgspec.Struct):
+    """Since when a user's tokens are refused, in milliseconds."""
+
+    signed_out_at: int
+
+
 class LeftBehind(msgspec.Struct, omit_defaults=True):
     """Something that could not be erased: how many, why, and what an operator can do."""
 
@@ -65,18 +72,26 @@ class Erasure(msgspec.Struct, omit_defaults=True, kw_only=True):
 
 
 class IntegrationPeople:
-    """The handlers for blocks and erasures.
+    """The handlers for blocks, sign-outs and erasures.
 
     Args:
         directory: Keeps what there should be.
         roster: Tells who is blocked.
         erasures: Erases people.
+        signing_out: Signs people out.
     """
 
-    def __init__(self, directory: Directory, roster: Roster, erasures: Erasures) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        roster: Roster,
+        erasures: Erasures,
+        signing_out: SigningOut,
+    ) -> None:
         self._follower = Follower(directory)
         self._roster = roster
         self._erasures = erasures
+        self._signing_out = signing_out
 
     @ENDPOINTS.put(_USER + "/blocks/{other}", errors=(NotFound, Conflict))
     async def put_block(self, call: Call[Tenant, BlockPath, Write, None]) -> Following:
@@ -102,6 +117,17 @@ class IntegrationPeople:
         """Whom a user blocks."""
         user = UserSlug(call.path.user)
         return Blocks(list(await self._roster.blocked_by(call.caller.id, user)))
+
+    @ENDPOINTS.post(_USER + "/sign-out", errors=(NotFound,))
+    async def sign_out_user(self, call: Call[Tenant, UserPath, None, None]) -> SignedOut:
+        """Refuse all tokens of a user that were issued until now, and end their streams at once.
+
+        For a session that was revoked, or a password that was changed: the user comes back with a
+        token that is issued afterwards (`iat`, in whole seconds: not in the same second). A token
+        without `iat` cannot be told from a new one, and is not refused.
+        """
+        user = UserSlug(call.path.user)
+        return SignedOut(milliseconds(await self._signing_out.sign_out(call.caller.id, user)))
 
     @ENDPOINTS.post(
         _USER + "/erase", success={202: "It is begun, or goes on."}, errors=(NotFound, Conflict)

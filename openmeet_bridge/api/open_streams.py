@@ -7,23 +7,23 @@ with bytes that all readers share. Until it ends, a stream has no task of its ow
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
 
 from ..bridge.streams import Streams
-from ..core.errors import BridgeError, LimitExceeded
-from ..stream.deadlines import Deadlines
+from ..core.errors import BridgeError
 from ..stream.frames import Wire
 from ..stream.hub import Hub
-from ..stream.reasons import CloseReason
 from ..stream.sockets import Socket, Sockets
 from ..stream.subscriber import Sink, Subscriber
+from .admission import Admission
 from .handover import answer_and_take, handed_over
 from .sessions import Session
+from .stream_ends import StreamEnds
+
+Authenticate = Callable[[web.Request], Awaitable[Session]]
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +77,8 @@ class OpenStreams:
         streams: Brings a stream to the present.
         hub: Delivers to it.
         sockets: Hold the connections.
-        max_streams: Open streams in all.
-        max_per_user: Open streams of one user.
-        now: Seconds since the epoch.
+        admission: Knows whether there is room.
+        ends: Ends streams in time.
     """
 
     def __init__(
@@ -87,44 +86,52 @@ class OpenStreams:
         streams: Streams,
         hub: Hub,
         sockets: Sockets,
-        *,
-        max_streams: int,
-        max_per_user: int,
-        now: Callable[[], float] = time.time,
+        admission: Admission,
+        ends: StreamEnds,
     ) -> None:
         self.hub = hub
         self.sockets = sockets
+        self.admission = admission
+        self.ends = ends
         self._streams = streams
-        self._max_streams = max_streams
-        self._max_per_user = max_per_user
-        self._now = now
         self._opening: dict[Subscriber, asyncio.Task[None]] = {}
-        self._deadlines = Deadlines(self._expired)
         hub.left = self._left
 
-    def admit(self, caller: Session) -> None:
-        """Make room for one more stream of a user: the oldest goes where there are too many.
+    @property
+    def parked(self) -> int:
+        """Return how many frames wait until streams have been given what they missed."""
+        return sum(len(one.parked) for one in self._opening)
+
+    def guarded(self, authenticate: Authenticate) -> Authenticate:
+        """Return what sends those away for whom there is no room, and else tells who it is."""
+
+        async def look_first(request: web.Request) -> Session:
+            self.admission.arrive(request)
+            return await authenticate(request)
+
+        return look_first
+
+    def admit(self, caller: Session, address: str | None) -> None:
+        """Make room for one more stream of a user.
 
         Raises:
-            LimitExceeded: There are too many streams in all, or the bridge is about to end.
+            LimitExceeded: There is none; see :meth:`Admission.admit`.
         """
-        if self.hub.closing or self.hub.count >= self._max_streams:
-            raise LimitExceeded(
-                "The bridge takes no more streams at the moment.",
-                status=503,
-                retry_after_ms=random.randint(2000, 10_000),  # noqa: S311  (spreads the return)
-            )
-        if self.hub.streams_of(caller.mxid) >= self._max_per_user:
-            self.hub.close_oldest(caller.mxid, CloseReason.TOO_MANY_STREAMS)
+        self.admission.admit(caller.mxid, address)
 
-    def subscriber(self, caller: Session, sink: Sink, wire: Wire) -> Subscriber:
+    def subscriber(
+        self, caller: Session, sink: Sink, wire: Wire, address: str | None
+    ) -> Subscriber:
         """Return a stream of a caller's that has not begun."""
-        return Subscriber(caller.tenant_id, caller.person, sink, wire)
+        subscriber = Subscriber(caller.tenant_id, caller.person, sink, wire)
+        subscriber.address = address
+        return subscriber
 
     def begin(self, subscriber: Subscriber, cursor: str | None, caller: Session) -> None:
         """Let a stream begin; it ends with its token at the latest."""
         self.hub.enter(subscriber)
-        self._deadlines.set(subscriber, max(0.0, caller.expires_at_ms / 1000 - self._now()))
+        self.admission.entered(subscriber.address)
+        self.ends.begin(subscriber, caller.expires_at_ms)
         opening = asyncio.create_task(self._open(subscriber, cursor))
         self._opening[subscriber] = opening
         opening.add_done_callback(lambda _: self._opening.pop(subscriber, None))
@@ -143,10 +150,11 @@ class OpenStreams:
         Raises:
             LimitExceeded: See :meth:`admit`.
         """
-        self.admit(caller)
+        address = self.admission.address(request)
+        self.admit(caller, address)
         socket = await answer_and_take(request, self.sockets, 200, _SSE_HEADERS)
         socket.write(b"retry: %d\n\n" % _RETRY_MS)
-        subscriber = self.subscriber(caller, socket, wire)
+        subscriber = self.subscriber(caller, socket, wire, address)
         StreamSocket(self.hub, socket, subscriber)
         self.begin(subscriber, request.headers.get("Last-Event-ID") or cursor, caller)
         return handed_over(200)
@@ -163,11 +171,9 @@ class OpenStreams:
             log.exception("stream.opening_failed")
             self.hub.leave(subscriber)
 
-    def _expired(self, subscriber: Subscriber) -> None:
-        self.hub.close(subscriber, CloseReason.TOKEN_EXPIRED)
-
     def _left(self, subscriber: Subscriber) -> None:
-        self._deadlines.clear(subscriber)
+        self.ends.left(subscriber)
+        self.admission.left(subscriber.address)
         opening = self._opening.get(subscriber)
         if opening is not None:
             opening.cancel()

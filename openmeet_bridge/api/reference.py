@@ -100,13 +100,45 @@ _RESETS: Final = {
 
 _CLOSES: Final = {
     CloseReason.TOKEN_EXPIRED: "The token behind the stream has expired. Come back with a new one.",
-    CloseReason.SLOW_READER: "More than `limits.subscriber_buffer_bytes` were waiting. "
-    "The connection is cut without a last frame.",
+    CloseReason.SLOW_READER: "More than `limits.subscriber_buffer_bytes` were waiting, or something "
+    "for longer than `stream.behind_after`. The connection is cut without a last frame.",
     CloseReason.SHUTDOWN: "The bridge stops, most likely to start again.",
     CloseReason.TOO_MANY_STREAMS: "The user has opened more than `limits.streams_per_user`; "
     "the oldest goes.",
+    CloseReason.LIFETIME: "The stream has been open for `stream.lifetime`, or up to a tenth less.",
+    CloseReason.IDLE: "For `stream.idle_after` there was no sign of the user. Come back when "
+    "somebody is there again.",
     CloseReason.REMOVED: "OpenMeet has removed the user.",
 }
+
+_IDLE: Final = """\
+A sign of the user is any request with their token, a stream that begins, a ping or a text that the
+client sends on the WebSocket, an event of Socket.IO, or a message of theirs from anywhere; pongs
+are none, as browsers send them by themselves. It counts for all of the user's streams. A client
+that was told `idle` keeps its cursor, waits until somebody touches the page or looks at it again,
+and opens the stream then: nothing is missed. One that cannot know may come back at once: an
+`EventSource` and a client of Socket.IO do so by themselves, and are let in.
+"""
+
+_REFUSALS: Final = """\
+## When there is no room
+
+A stream that cannot begin is refused with an error of the usual shape (`M_LIMIT_EXCEEDED`), with
+`retry_after_ms` and `Retry-After`; the time differs from one to the next, so that not all come back
+at once. A client of Socket.IO is refused so when it connects; later its transport is dropped, and
+it comes back by itself.
+
+| status | limit | come back after |
+| --- | --- | --- |
+| 503 | the bridge is about to end, or has `limits.streams` open | 2 to 10 s |
+| 503 | more begin in a second than `limits.stream_connects_per_second`, and twice as many before | \
+1 to 6 s |
+| 429 | `limits.streams_per_address` are open from this address | 5 to 15 s |
+| 429 | the user opens more in a second than `limits.stream_connects_per_user`, and twice \
+`limits.streams_per_user` before | when the next may, and up to a second |
+
+Too many open streams of one user are no reason to refuse: the oldest goes, with `too_many_streams`.
+"""
 
 _ERRORS: Final = """\
 Every refused request is answered with one shape:
@@ -179,7 +211,7 @@ def streams_page() -> str:
             parts.append(_fields(schema))
     parts += ["### heartbeat", _MEANINGS["heartbeat"]]
     parts += ["## Reasons of a reset", table(("reason", "meaning"), _coded(_RESETS))]
-    parts += ["## Reasons of an end", _closes(), "## Types"]
+    parts += ["## Reasons of an end", _closes(), _IDLE, _REFUSALS, "## Types"]
     for name, schema in components.items():
         parts += _type(name, schema)
     return _page(parts)

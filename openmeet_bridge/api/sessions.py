@@ -116,7 +116,7 @@ class Sessions:
 
         Raises:
             MissingToken: There is neither.
-            UnknownToken: The token is not valid, or its user not known.
+            UnknownToken: The token is not valid or was revoked, or its user is not known.
             Unavailable: What the token or its user is checked with is away.
             Forbidden: A cookie on a request that another site's page may have made.
         """
@@ -158,7 +158,7 @@ class Sessions:
         return self._session(tenant, user, claims.expires_at_ms)
 
     async def _user(self, claims: Claims) -> User:
-        named = claims.tenant, claims.user_id, claims.slug
+        named = claims.tenant, claims.user_id, claims.slug, claims.issued_at
         user = await self._identity.user(*named)
         if user is None and await self._newcomers.user(claims.tenant, claims.user_id):
             user = await self._identity.user(*named)

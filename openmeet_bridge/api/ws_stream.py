@@ -15,18 +15,27 @@ from ..stream.ws_inbox import Close, Ping, Text, WsInbox, WsProtocolError
 from .handover import answer_and_take, handed_over, upgrade_headers
 from .open_streams import LINGER, OpenStreams, StreamSocket
 from .sessions import Session
+from .stream_ends import StreamEnds
 
 MESSAGE_BYTES = 4096
 _GOING_AWAY = 1001
 
 
 class WsSocket(StreamSocket):
-    """The WebSocket of a stream."""
+    """The WebSocket of a stream.
 
-    __slots__ = ("_code", "_inbox")
+    Args:
+        hub: Delivers to the stream.
+        socket: The connection.
+        subscriber: The stream.
+        ends: Is told of signs of its user.
+    """
 
-    def __init__(self, hub: Hub, socket: Socket, subscriber: Subscriber) -> None:
+    __slots__ = ("_code", "_ends", "_inbox")
+
+    def __init__(self, hub: Hub, socket: Socket, subscriber: Subscriber, ends: StreamEnds) -> None:
         super().__init__(hub, socket, subscriber)
+        self._ends = ends
         self._inbox = WsInbox(MESSAGE_BYTES)
         self._code = _GOING_AWAY
 
@@ -40,12 +49,14 @@ class WsSocket(StreamSocket):
             return
         for one in received:
             if isinstance(one, Ping):
+                self._ends.sign(self.subscriber.mxid)
                 self.socket.write(ws_handshake.pong(one.payload))
             elif isinstance(one, Close):
                 self.socket.write(ws_handshake.close(one.code))
                 self.socket.end(LINGER)
                 self.hub.leave(self.subscriber)
             elif isinstance(one, Text):
+                self._ends.sign(self.subscriber.mxid)
                 self.told(one.text)
 
     def told(self, text: str) -> None:
@@ -70,9 +81,10 @@ async def open_websocket(
         LimitExceeded: There are too many streams.
     """
     key = check_upgrade(request.headers)
-    streams.admit(caller)
+    address = streams.admission.address(request)
+    streams.admit(caller, address)
     socket = await answer_and_take(request, streams.sockets, 101, upgrade_headers(key))
-    subscriber = streams.subscriber(caller, socket, wire)
-    WsSocket(streams.hub, socket, subscriber)
+    subscriber = streams.subscriber(caller, socket, wire, address)
+    WsSocket(streams.hub, socket, subscriber, streams.ends)
     streams.begin(subscriber, cursor, caller)
     return handed_over(101)

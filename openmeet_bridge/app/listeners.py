@@ -91,9 +91,10 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
         app, cors=cors, quiet=web_app_errors.is_socketio, render=web_app_errors.render
     )
     limit = config.limits.request_bytes
+    streams = services.open_streams
     authenticators = {
-        "user": sessions.user,
-        "stream": sessions.stream,
+        "user": streams.ends.noting(sessions.user),
+        "stream": streams.guarded(sessions.stream),
         "service": sessions.service,
         "signature": SignedEvents(tenants, limit).authenticate,
     }
@@ -141,7 +142,7 @@ def _surfaces(
     yield (
         integration_people.ENDPOINTS,
         integration_people.IntegrationPeople(
-            services.directory, services.roster, services.erasures
+            services.directory, services.roster, services.erasures, services.signing_out
         ),
     )
     yield (

@@ -38,6 +38,7 @@ from ..bridge.room_lists import RoomLists
 from ..bridge.room_names import RoomNames
 from ..bridge.roster import Roster
 from ..bridge.sending import Limits, Sending
+from ..bridge.signing_out import SigningOut
 from ..bridge.snapshots import Snapshots
 from ..bridge.space_views import SpaceViews
 from ..bridge.spaces import Spaces
@@ -79,6 +80,7 @@ from .web_chats import WebChats
 from .webhooks import webhook_loops
 
 _DELIVERY_PATIENCE = 30.0
+_OPENING = 2.0
 _DEFAULT_RULES = Rules()
 _LOOK = 0.25
 _JOBS = "jobs"
@@ -120,10 +122,12 @@ class Services:
             buffer_bytes=limits.subscriber_buffer_bytes,
             parked_frames=limits.parked_frames,
             heartbeat=config.stream.heartbeat,
+            behind_seconds=config.stream.behind_after,
         )
         self.broadcast = Broadcast(self.hub, self._bus)
         self._bus.heard = self.broadcast.heard
         self.hub.begun, self.hub.over = self.broadcast.begun, self.broadcast.over
+        self.hub.behind = self._bus.look
         homeserver = Homeserver(http, config.homeserver.url, registration.as_token)
         self.picture_store = PictureStore(
             max_bytes=config.pictures.max_bytes,
@@ -165,7 +169,9 @@ class Services:
             member_gone=self._member_gone,
             message_gone=lambda message_id: self.sending.tell(message_id),
             streaming=self.hub.users,
+            signed_out=self._signed_out,
         )
+        self.signing_out = SigningOut(database, self.directory.endings)
         self._announcements = Announcements(
             database.dsn, self.directory.endings.heard, self.directory.endings.look
         )
@@ -180,9 +186,7 @@ class Services:
         self.openmeet = openmeet_sources_of(config)
         self.openmeet_database = self.openmeet.database
         self.comparison = (
-            comparison_of(
-                config, database, self.directory, self.openmeet_database, self._wake_jobs
-            )
+            comparison_of(config, database, self.directory, self.openmeet_database, self._wake_jobs)
             if self.openmeet_database
             else None
         )
@@ -261,8 +265,12 @@ class Services:
         self.receipts = Receipts(
             database, homeserver, self.broadcast, self.naming.bot, self.unread.changed
         )
-        self.ephemeral = EphemeralEvents(self.typing, self.receipts, parts.from_matrix)
-        self.inquiries = Inquiries(database, self.naming, homeserver, self._wake_jobs)
+        self.ephemeral = EphemeralEvents(
+            self.typing, self.receipts, parts.from_matrix, self.broadcast, self.naming.bot
+        )
+        self.inquiries = Inquiries(
+            database, self.naming, homeserver, self._wake_jobs, self.broadcast
+        )
         self.repair = Repair(
             database,
             homeserver,
@@ -298,7 +306,14 @@ class Services:
         self.streams = Streams(log_view, self.hub, replay_entries=limits.replay_entries)
         self.sockets = Sockets()
         self.open_streams = open_streams(config, self.streams, self.hub, self.sockets)
-        self._vitals = Vitals(database, self.hub)
+        self.open_streams.ends.seen = self.presence.life_at
+        self._vitals = Vitals(
+            database,
+            self.hub,
+            self.sockets,
+            lambda: self.open_streams.parked,
+            lambda: self.open_streams.admission.addresses,
+        )
         self._housekeeping = Housekeeping(database, self.naming.bot, outbox_kept=limits.outbox_kept)
         self._feed = Feed(log_view.after, self.hub, self._bus)
         self._webhooks = webhook_loops(
@@ -445,9 +460,17 @@ class Services:
         self.presence.happened(batch)
 
     def _user_gone(self, mxid: Mxid) -> None:
-        self.hub.close_user(mxid, CloseReason.REMOVED)
+        self._cut(mxid, CloseReason.REMOVED)
         self.typing.end_all(mxid)
         self.presence.gone(mxid)
+
+    def _signed_out(self, mxid: Mxid) -> None:
+        self._cut(mxid, CloseReason.TOKEN_EXPIRED)
+
+    def _cut(self, mxid: Mxid, reason: CloseReason) -> None:
+        self.hub.close_user(mxid, reason)
+        # And whoever was let in a moment before, and is not in the hub yet.
+        asyncio.get_running_loop().call_later(_OPENING, self.hub.close_user, mxid, reason)
 
     def _user_erased(self, mxid: Mxid) -> None:
         self._user_gone(mxid)

@@ -22,11 +22,13 @@ def add_web_app(
 ) -> None:
     """Add everything that the web app calls."""
     callers = Callers(sessions, services.openmeet.accounts)
+    streams = services.open_streams
+    noting = streams.ends.noting
     authenticators = {
-        "web_app": callers.user,
-        "web_app_guest": callers.guest,
-        "web_app_stream": callers.stream,
-        "web_app_admin": callers.admin,
+        "web_app": noting(callers.user),
+        "web_app_guest": noting(callers.guest),
+        "web_app_stream": streams.guarded(callers.stream),
+        "web_app_admin": noting(callers.admin),
     }
     limit = config.limits.request_bytes
     for table, surface in _surfaces(config, services):

@@ -75,6 +75,7 @@ class Directory:
         member_gone: Called with a ghost and a room that it is out of: its streams leave the room.
         message_gone: Called with the id of a message that was given up with its user.
         streaming: Tells whose streams are open in this process.
+        signed_out: Called with a ghost whose user was signed out: its streams end.
     """
 
     def __init__(
@@ -88,13 +89,20 @@ class Directory:
         message_gone: Callable[[int], None] = lambda _: None,
         *,
         streaming: Callable[[], Iterable[Mxid]] = lambda: (),
+        signed_out: Callable[[Mxid], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._naming = naming
         self._rules = rules
         self._wake = wake
         self.endings = Endings(
-            database, user_gone, member_gone, message_gone, wake=wake, streaming=streaming
+            database,
+            user_gone,
+            member_gone,
+            message_gone,
+            wake=wake,
+            streaming=streaming,
+            signed_out=signed_out,
         )
 
     async def apply(

@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_SIGNED_OUT_HOURS = 1.0
+"""Who was signed out so long ago is looked for where an announcement may have been missed."""
+
 _AT_ONCE = 20
 """So many names fit into one announcement, however long they are."""
 
@@ -34,12 +37,14 @@ class Ending(msgspec.Struct, omit_defaults=True):
         memberships: Ghosts with a room that their streams leave.
         messages: Accepted messages that are given up.
         origin: Which process says so.
+        signed_out: Ghosts whose streams all end, to come back with another token.
     """
 
     users: list[Mxid] = []
     memberships: list[tuple[Mxid, RoomId]] = []
     messages: list[int] = []
     origin: str = ""
+    signed_out: list[Mxid] = []
 
 
 class Endings:
@@ -52,6 +57,7 @@ class Endings:
         message_gone: Called with the id of a message that was given up.
         wake: Called when somebody else has changed the directory: there are jobs.
         streaming: Tells whose streams are open in this process.
+        signed_out: Called with a ghost: its streams end, and may come back with another token.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Endings:
         message_gone: Callable[[int], None] = lambda _: None,
         wake: Callable[[], None] = lambda: None,
         streaming: Callable[[], Iterable[Mxid]] = lambda: (),
+        signed_out: Callable[[Mxid], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._user_gone = user_gone
@@ -69,6 +76,7 @@ class Endings:
         self._message_gone = message_gone
         self._wake = wake
         self._streaming = streaming
+        self._signed_out = signed_out
         self._origin = secrets.token_hex(8)
 
     async def announce(self, connection: Connection, ending: Ending) -> None:
@@ -81,6 +89,8 @@ class Endings:
         """End it here."""
         for mxid in ending.users:
             self._user_gone(mxid)
+        for mxid in ending.signed_out:
+            self._signed_out(mxid)
         for message_id in ending.messages:
             self._message_gone(message_id)
         for mxid, room_id in ending.memberships:
@@ -104,10 +114,11 @@ class Endings:
             async with self._database.connection() as connection:
                 users = await ghosts.without_account(connection, streaming)
                 memberships = await rooms.barred(connection, streaming)
+                signed_out = await ghosts.signed_out(connection, streaming, _SIGNED_OUT_HOURS)
         except Unavailable as error:
             log.warning("endings.not_looked_at", error=str(error))
             return
-        self.carry_out(Ending(users=users, memberships=memberships))
+        self.carry_out(Ending(users=users, memberships=memberships, signed_out=signed_out))
         self._wake()
 
 
@@ -117,6 +128,8 @@ def _parts(ending: Ending) -> Iterator[Ending]:
         yield Ending(users=users)
     for memberships in _slices(ending.memberships):
         yield Ending(memberships=memberships)
+    for signed_out in _slices(ending.signed_out):
+        yield Ending(signed_out=signed_out)
     for messages in _slices(ending.messages):
         yield Ending(messages=messages)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from ..core.directory import User
+from ..core.errors import UnknownToken
 from ..core.ids import TenantId, UserSlug
 from ..storage import directory, tickets
 from ..storage.database import Database
@@ -23,22 +24,32 @@ class Identity:
         self._database = database
         self.ticket_lifetime = ticket_lifetime
 
-    async def user(self, tenant: TenantId, openmeet_id: int, slug: str | None) -> User | None:
+    async def user(
+        self, tenant: TenantId, openmeet_id: int, slug: str | None, issued_at: float | None = None
+    ) -> User | None:
         """Return the user whom a token names, or None.
 
         OpenMeet's number identifies. The slug alone does so only for a user whose number OpenMeet
         has not told us; and where the token has both, both must fit.
+
+        Raises:
+            UnknownToken: The user was signed out since the token was issued.
         """
         if not 0 < openmeet_id < 1 << 63:
             return None
         async with self._database.connection() as connection:
-            user = await directory.user_by_openmeet_id(connection, tenant, openmeet_id)
-            if user is None and slug is not None:
-                by_slug = await directory.user(connection, tenant, UserSlug(slug))
-                user = by_slug if by_slug is not None and by_slug.openmeet_id is None else None
-        if user is None or not user.active or (slug is not None and slug != user.slug):
+            found = await directory.caller(connection, tenant, openmeet_id, None, issued_at)
+            if found is None and slug is not None:
+                by_slug = await directory.caller(
+                    connection, tenant, None, UserSlug(slug), issued_at
+                )
+                unnumbered = by_slug is not None and by_slug.user.openmeet_id is None
+                found = by_slug if unnumbered else None
+        if found is None or not found.user.active or slug not in (None, found.user.slug):
             return None
-        return user
+        if found.signed_out:
+            raise UnknownToken("The token was revoked: its user was signed out.")
+        return found.user
 
     async def users(self, tenant: TenantId, limit: int) -> list[User]:
         """Return the users of a tenant by name."""

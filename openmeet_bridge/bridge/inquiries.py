@@ -22,6 +22,9 @@ from ..matrix.errors import HomeserverError, Refused
 from ..matrix.homeserver import Homeserver
 from ..storage import directory, ghosts, jobs, rooms
 from ..storage.database import Database
+from ..stream.broadcast import Broadcast
+from ..stream.bus import EVERYBODY
+from ..stream.signals import Pinged
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +50,7 @@ class Inquiries:
         naming: Reads the names.
         homeserver: Where an alias is put back that somebody has removed.
         wake: Called when the job for a room is wanted.
+        broadcast: Leads to the other processes: a ping comes to any, and is asked for at any.
         patience: Longest time for which an answer waits for a room, in seconds.
     """
 
@@ -56,6 +60,7 @@ class Inquiries:
         naming: Naming,
         homeserver: Homeserver,
         wake: Callable[[], None],
+        broadcast: Broadcast,
         patience: float = _PATIENCE,
     ) -> None:
         self._database = database
@@ -64,6 +69,8 @@ class Inquiries:
         self._wake = wake
         self._patience = patience
         self._pings: deque[str] = deque(maxlen=_REMEMBERED)
+        self._broadcast = broadcast
+        broadcast.on(Pinged, lambda said: self._pings.append(said.transaction_id))
 
     async def user(self, mxid: str) -> None:
         """Return if a ghost stands for somebody.
@@ -145,6 +152,7 @@ class Inquiries:
             return
         if transaction_id is not None:
             self._pings.append(transaction_id)
+            self._broadcast.say(EVERYBODY, Pinged(transaction_id))
 
     def was_pinged(self, transaction_id: str) -> bool:
         """Whether a ping with this id has arrived."""

@@ -7,14 +7,18 @@ and comes itself with a higher one. So this needs no snapshot, and its two round
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.entry import LogEntry
 from ..core.ids import EventId, Mxid, Position, RoomId, TenantId
-from ..storage import event_log, lines, rooms
-from ..storage.database import Database
+from ..storage import lines, rooms
+from ..storage.database import Database, certain
 from ..storage.lines import Line
 from . import showing
+from .together import Together
+
+_Someone = tuple[TenantId, Mxid]
 
 Missed = tuple[LogEntry, bool]
 """An entry, and whether it may be read as part of its room (or only be known as one's own)."""
@@ -37,6 +41,7 @@ class LogView:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._standings = Together(self._read_standings)
 
     async def standing(self, tenant: TenantId, mxid: Mxid) -> Standing:
         """Return in which rooms of a tenant somebody is now.
@@ -44,10 +49,13 @@ class LogView:
         Raises:
             Unavailable: The database is away.
         """
-        async with self._database.snapshot() as connection:
-            head = await event_log.head(connection)
-            joined = await rooms.joined_rooms(connection, tenant, mxid)
-        return Standing(head.position, frozenset(joined))
+        return certain(await self._standings.get((tenant, mxid)), "everybody stands somewhere")
+
+    async def _read_standings(self, people: Sequence[_Someone]) -> Mapping[_Someone, Standing]:
+        async with self._database.connection() as connection:
+            found = await rooms.standings(connection, people)
+        standings = [Standing(position, frozenset(joined)) for position, joined in found]
+        return dict(zip(people, standings, strict=True))
 
     async def missed(
         self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int

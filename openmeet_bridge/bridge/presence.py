@@ -141,6 +141,11 @@ class Presence:
         """Whether somebody has a stream open, here or elsewhere."""
         return self._people.streams(mxid) > 0
 
+    def life_at(self, mxid: Mxid) -> float:
+        """Return when somebody gave the last sign of life, here or elsewhere; 0 where unknown."""
+        attendance = self._people.get(mxid)
+        return 0.0 if attendance is None else attendance.life_at
+
     async def in_room(self, tenant: TenantId, room_id: RoomId, mxid: Mxid) -> list[Present]:
         """Return who of a room is there, or when they last were; for somebody who is in it.
 

@@ -92,7 +92,7 @@ class PresenceSharing:
 
     def leave(self) -> None:
         """Say that this process ends, and with it all that it has said."""
-        self._broadcast.say(EVERYBODY, Left(self._broadcast.origin))
+        self._broadcast.say(EVERYBODY, Left(self._broadcast.origin), fleeting=True)
 
     def _heard(self, said: Attending) -> None:
         self.elsewhere.speaks(said.origin)
@@ -102,7 +102,7 @@ class PresenceSharing:
 
     def _catch_up(self) -> None:
         self._up_to_date = True
-        self._broadcast.say(EVERYBODY, WhoIsThere(self._broadcast.origin))
+        self._broadcast.say(EVERYBODY, WhoIsThere(self._broadcast.origin), fleeting=True)
         self._say_all()
 
     def _say_all(self) -> None:
@@ -120,7 +120,7 @@ class PresenceSharing:
         if not parts and self._mine and now - self._spoke_at >= _BEAT:
             parts = [()]  # so that nobody takes this process for dead
         for part in parts:
-            self._broadcast.say(EVERYBODY, Attending(self._broadcast.origin, part))
+            self._broadcast.say(EVERYBODY, Attending(self._broadcast.origin, part), fleeting=True)
             self._spoke_at = now
 
     def _some_again(self) -> list[Mxid]:

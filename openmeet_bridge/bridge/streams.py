@@ -111,25 +111,42 @@ class Streams:
     async def _replay(self, subscriber: Subscriber, after: Position, up_to: Position) -> None:
         if after >= up_to:
             return
+        await self._hub.reached(up_to)
+        recent = self._hub.recent.missed(subscriber.mxid, subscriber.rooms, after, up_to)
+        if recent is None:
+            await self._replay_log(subscriber, after, up_to)
+        elif len(recent) > self._replay_entries:
+            self._reset(subscriber, up_to)
+        else:
+            epoch = self._hub.epoch
+            await self._write(subscriber, [kept.frames(epoch) for kept in recent])
+
+    async def _replay_log(self, subscriber: Subscriber, after: Position, up_to: Position) -> None:
         limit = self._replay_entries + 1
         missed = await self._log.missed(subscriber.tenant, subscriber.mxid, after, up_to, limit)
         if len(missed) > self._replay_entries:
-            here = frames.cursor_at(self._hub.epoch, up_to)
-            subscriber.write([frames.reset("too_far_behind", here)])
+            self._reset(subscriber, up_to)
             return
-        for start in range(0, len(missed), self._chunk):
+        await self._write(subscriber, [list(self._frames(one, subscriber.mxid)) for one in missed])
+
+    def _reset(self, subscriber: Subscriber, up_to: Position) -> None:
+        here = frames.cursor_at(self._hub.epoch, up_to)
+        subscriber.write([frames.reset("too_far_behind", here)])
+
+    async def _write(self, subscriber: Subscriber, entries: Sequence[Sequence[Frame]]) -> None:
+        for start in range(0, len(entries), self._chunk):
             if subscriber.phase is Phase.CLOSED:
                 return
-            chunk = missed[start : start + self._chunk]
-            subscriber.write(list(self._frames(chunk, subscriber.mxid)))
+            some = entries[start : start + self._chunk]
+            subscriber.write([frame for entry in some for frame in entry])
             await subscriber.sink.drain()
 
-    def _frames(self, missed: Sequence[Missed], mxid: Mxid) -> Iterator[Frame]:
-        for logged, readable in missed:
-            cursor = frames.cursor_at(self._hub.epoch, logged.position)
-            effect = logged.effect
-            own = frames.own_frame(logged, cursor) if effect and effect.user.mxid == mxid else None
-            if own is not None:
-                yield own
-            if readable and (logged.readers is None or mxid in logged.readers):
-                yield from frames.room_frames(logged, cursor)
+    def _frames(self, missed: Missed, mxid: Mxid) -> Iterator[Frame]:
+        logged, readable = missed
+        cursor = frames.cursor_at(self._hub.epoch, logged.position)
+        effect = logged.effect
+        own = frames.own_frame(logged, cursor) if effect and effect.user.mxid == mxid else None
+        if own is not None:
+            yield own
+        if readable and (logged.readers is None or mxid in logged.readers):
+            yield from frames.room_frames(logged, cursor)

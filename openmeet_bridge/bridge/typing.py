@@ -93,7 +93,9 @@ class Typing:
             alone = self._broadcast.alone
             if typing or not alone or room_id in self._rooms:
                 self.notices.tell(room_id, mxid, typing, unknown=not alone)
-            self._broadcast.say(room_id, Typed(room_id, mxid, known.get(mxid), typing))
+            self._broadcast.say(
+                room_id, Typed(room_id, mxid, known.get(mxid), typing), fleeting=True
+            )
 
     def _note(self, room_id: RoomId, mxid: Mxid, person: Person | None, typing: bool) -> bool:
         """Note that somebody types, or has stopped; return False where there is no space for it."""
@@ -120,7 +122,7 @@ class Typing:
             self._rooms[room_id].typists.unhear()
         if not self._broadcast.alone:
             people = await self._named(room_id, mxids[:MOST])
-            self._broadcast.say(room_id, TypingHeard(room_id, tuple(people)))
+            self._broadcast.say(room_id, TypingHeard(room_id, tuple(people)), fleeting=True)
 
     async def _hear(self, room_id: RoomId, mxids: Sequence[Mxid]) -> None:
         room = self._room(room_id) if mxids else self._rooms.get(room_id)
@@ -171,7 +173,9 @@ class Typing:
         """Ask the other processes who types where there are readers now and were none before."""
         unasked, self._unasked = self._unasked, {}
         for room_ids in in_parts([one for one in unasked if self._hub.has_readers(one)]):
-            self._broadcast.say(EVERYBODY, WhoTypes(self._broadcast.origin, room_ids))
+            self._broadcast.say(
+                EVERYBODY, WhoTypes(self._broadcast.origin, room_ids), fleeting=True
+            )
 
     def _answer(self, asked: WhoTypes) -> None:
         now = self._clock()
@@ -184,7 +188,9 @@ class Typing:
                 for mxid, here, seconds in room.typists.standing(now)
                 if mxid in room.names
             )
-            self._broadcast.say(room_id, signals.Typing(asked.origin, room_id, typists))
+            self._broadcast.say(
+                room_id, signals.Typing(asked.origin, room_id, typists), fleeting=True
+            )
 
     def _learn(self, told: signals.Typing) -> None:
         if told.asked_by != self._broadcast.origin or not self._hub.has_readers(told.room_id):

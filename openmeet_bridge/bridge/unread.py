@@ -89,6 +89,8 @@ class UnreadState:
             rooms_of.setdefault(mxid, []).append(room_id)
         for mxid, room_ids in rooms_of.items():
             self._note(mxid, room_ids)
+            if self._broadcast.alone:
+                continue
             for part in in_parts(room_ids):
                 self._broadcast.say(mxid, UnreadChanged(mxid, part))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
@@ -10,13 +11,18 @@ from ..core.errors import Unavailable
 from ..storage import event_log, jobs, outbox, quarantine, repair_mark
 from ..storage.database import Database
 from ..stream.hub import Hub
+from ..stream.sockets import Sockets
 from ..telemetry import (
     JOBS_WAITING,
     LOG_POSITION,
     OUTBOX_PENDING,
     QUARANTINE_SIZE,
     REPAIR_AGE,
+    STREAM_ADDRESSES,
+    STREAM_BYTES_WAITING,
+    STREAM_FRAMES_PARKED,
     STREAM_LAG,
+    STREAMS_BEHIND,
 )
 
 log = structlog.get_logger(__name__)
@@ -25,25 +31,47 @@ _PAUSE = 10.0
 
 
 class Vitals:
-    """Keeps the gauges that the database knows.
+    """Keeps the gauges that the database knows, and those that cost something to count.
 
     Args:
         database: What is counted.
         hub: How far delivery is.
+        sockets: What waits for readers.
+        parked: Counts the frames that wait until replays have ended.
+        addresses: Counts the addresses from which streams are open.
     """
 
-    def __init__(self, database: Database, hub: Hub) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hub: Hub,
+        sockets: Sockets,
+        parked: Callable[[], int],
+        addresses: Callable[[], int],
+    ) -> None:
         self._database = database
         self._hub = hub
+        self._sockets = sockets
+        self._parked = parked
+        self._addresses = addresses
 
     async def run(self) -> None:
         """Look for ever. While the database is away, the gauges keep what they showed."""
         while True:
+            self.look_at_streams()
             try:
                 await self.look()
             except Unavailable as error:
                 log.debug("vitals.not_taken", error=str(error))
             await asyncio.sleep(_PAUSE)
+
+    def look_at_streams(self) -> None:
+        """Set the gauges of what waits in this process."""
+        behind = self._sockets.behind
+        STREAMS_BEHIND.set(len(behind))
+        STREAM_BYTES_WAITING.set(sum(one.buffered() for one in behind))
+        STREAM_FRAMES_PARKED.set(self._parked())
+        STREAM_ADDRESSES.set(self._addresses())
 
     async def look(self) -> None:
         """Set the gauges.

@@ -162,6 +162,28 @@ def resync_user(user: str, tenant: str | None, wait: bool, config_file: Path) ->
     raise SystemExit(at_desk(config_file, work))
 
 
+@users.command("sign-out", epilog=EXIT_CODES)
+@click.argument("user")
+@tenant_option
+@config_option
+def sign_out_user(user: str, tenant: str | None, config_file: Path) -> None:
+    """Refuse all tokens of a user that were issued until now, and end their streams at once.
+
+    The user comes back with a token that OpenMeet issues afterwards.
+
+    \b
+    Example:
+      openmeet-bridge users sign-out ann
+    """
+
+    async def work(desk: Desk) -> None:
+        whose = desk.tenant(tenant)
+        await desk.services.signing_out.sign_out(whose, await desk.user(whose, user))
+
+    at_desk(config_file, work)
+    click.echo(f"{user}: signed out")
+
+
 @users.command("export", epilog=EXIT_CODES)
 @click.argument("user")
 @tenant_option

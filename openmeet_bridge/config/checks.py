@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -23,6 +23,8 @@ LEAST_SECRET_BYTES: Final = 32
 LEAST_RSA_BITS: Final = 2048
 LEAST_SERVICE_KEY: Final = 16
 LEAST_WEBHOOK_SECRET: Final = 24
+LEAST_HEARTBEAT: Final = 1
+MOST_HEARTBEAT: Final = 55
 _POSTGRES: Final = ("postgresql://", "postgres://")
 _BUSES: Final = ("valkey", "valkeys", "redis", "rediss")
 _SERVER_NAME: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -45,6 +47,8 @@ def check(source: Source, config: Config) -> None:
     if config.bus not in (LOCAL, EMBEDDED):
         _check_bus(source, config.bus)
     _check_listeners(source, config)
+    _check_proxies(source, config.listen.trusted_proxies)
+    _check_heartbeat(source, config.stream.heartbeat)
     _check_origins(source, config.web.allowed_origins)
     if config.jwt_default is not None:
         _check_jwt(source, "jwt_default", config.jwt_default)
@@ -129,6 +133,24 @@ def _check_listeners(source: Source, config: Config) -> None:
         if address.port and str(address) in seen:
             raise source.error(f"listen.{name}", f"the same address as {seen[str(address)]}")
         seen[str(address)] = f"listen.{name}"
+
+
+def _check_proxies(source: Source, proxies: list[str]) -> None:
+    for index, text in enumerate(proxies):
+        try:
+            ip_network(text, strict=False)
+        except ValueError:
+            reason = "expected an address or a network, for example 10.0.0.5 or 10.0.0.0/8"
+            raise source.error(f"listen.trusted_proxies[{index}]", reason) from None
+
+
+def _check_heartbeat(source: Source, seconds: float) -> None:
+    if not LEAST_HEARTBEAT <= seconds <= MOST_HEARTBEAT:
+        reason = (
+            f"expected {LEAST_HEARTBEAT} s to {MOST_HEARTBEAT} s: many proxies cut a connection "
+            "after 60 s of silence"
+        )
+        raise source.error("stream.heartbeat", reason)
 
 
 def _check_origins(source: Source, origins: list[str]) -> None:

@@ -65,6 +65,13 @@ class ListenSection(Section, frozen=True, kw_only=True):
     operations: Annotated[Address, about("Health and metrics. Keep it private.")] = Address(
         "127.0.0.1", 9480
     )
+    trusted_proxies: Annotated[
+        list[str],
+        about(
+            "Addresses and networks of the proxies before `public`: whom they pass on is counted "
+            "by the last hop in their `X-Forwarded-For` that is none of them."
+        ),
+    ] = field(default_factory=lambda: ["127.0.0.0/8", "::1"])
 
 
 class JwtSection(Section, frozen=True, kw_only=True):
@@ -266,7 +273,38 @@ class LimitsSection(Section, frozen=True, kw_only=True):
     streams_per_user: Annotated[
         int, about("Open streams of one user; the oldest is closed beyond that.", ge=1)
     ] = 20
-    streams: Annotated[int, about("Open streams in all.", ge=1)] = 20_000
+    streams_per_address: Annotated[
+        int,
+        about(
+            "Open streams from one address (of IPv6: from one network of 64 bits). A whole school "
+            "may sit behind one.",
+            ge=1,
+        ),
+    ] = 1000
+    streams: Annotated[
+        int,
+        about(
+            "Open streams of one process. Each is an open file: where the process may have fewer, "
+            "fewer are let in.",
+            ge=1,
+        ),
+    ] = 20_000
+    stream_connects_per_second: Annotated[
+        int,
+        about(
+            "Streams that may begin in one process a second, and after a pause twice as many at "
+            "once: readers who all come back do not hurt those who are there.",
+            ge=1,
+        ),
+    ] = 2000
+    stream_connects_per_user: Annotated[
+        float,
+        about(
+            "Streams that one user may begin a second, and after a pause twice "
+            "`streams_per_user` at once.",
+            gt=0,
+        ),
+    ] = 1.0
     outbox_pending_per_room: Annotated[
         int, about("Messages of one room waiting for the homeserver.", ge=1)
     ] = 1000
@@ -310,7 +348,31 @@ class RepairSection(Section, frozen=True, kw_only=True):
 class StreamSection(Section, frozen=True, kw_only=True):
     """Streams to browsers."""
 
-    heartbeat: Annotated[float, duration("Time between heartbeats on a silent stream.")] = 20.0
+    heartbeat: Annotated[
+        float,
+        duration(
+            "Time between heartbeats on a silent stream, from 1 to 55 s: many proxies cut a "
+            "connection after 60 s of silence."
+        ),
+    ] = 20.0
+    behind_after: Annotated[
+        float,
+        duration("How long something may wait for a slow reader before its stream is closed."),
+    ] = 30.0
+    idle_after: Annotated[
+        float,
+        duration(
+            "Time without a sign of its user after which a stream is closed: no request, and "
+            "nothing said by any of their clients. They come back when somebody is there again."
+        ),
+    ] = 7200.0
+    lifetime: Annotated[
+        float,
+        duration(
+            "Longest life of a stream, or up to a tenth less; the client comes back at once. It "
+            "ends with its token in any case."
+        ),
+    ] = 86_400.0
     drain: Annotated[
         float,
         about(

@@ -52,6 +52,7 @@ class Claims:
         expires_at_ms: ``exp`` in milliseconds since the epoch, without leeway.
         names_tenant: Whether the token itself says of which tenant it is.
         session: OpenMeet's number of the session, unique within the tenant.
+        issued_at: ``iat``, in seconds since the epoch.
     """
 
     tenant: TenantId
@@ -61,6 +62,7 @@ class Claims:
     expires_at_ms: int
     names_tenant: bool = True
     session: int | None = None
+    issued_at: float | None = None
 
 
 class NobodysToken(UnknownToken):
@@ -241,6 +243,7 @@ def _checked(payload: _Payload, tenant: Tenant, now: float) -> Claims:
         expires_at_ms=int(payload.exp * 1000),
         names_tenant=payload.tenant is not None,
         session=payload.session if _is_number(payload.session) else None,
+        issued_at=payload.iat,
     )
 
 

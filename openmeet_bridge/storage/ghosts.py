@@ -116,6 +116,19 @@ async def without_account(connection: Connection, mxids: Sequence[Mxid]) -> list
     return [Mxid(row["mxid"]) for row in rows]
 
 
+async def signed_out(connection: Connection, mxids: Sequence[Mxid], hours: float) -> list[Mxid]:
+    """Return those of these ghosts whose users were signed out in the last so many hours."""
+    rows = await connection.fetch(
+        """
+        SELECT ghost.mxid FROM ghost JOIN directory_user AS u USING (tenant, slug)
+        WHERE ghost.mxid = ANY($1::text[]) AND u.signed_out_at > now() - make_interval(mins => $2)
+        """,
+        mxids,
+        round(hours * 60),
+    )
+    return [Mxid(row["mxid"]) for row in rows]
+
+
 async def give_up_name(connection: Connection, tenant: TenantId, slug: UserSlug) -> None:
     """Let a ghost whose user is gone have a slug no longer that somebody else takes now."""
     await connection.execute(

@@ -254,19 +254,27 @@ async def our_people(
     return found
 
 
-async def joined_rooms(
-    connection: Connection, tenant: TenantId, mxid: Mxid
-) -> dict[RoomId, Position]:
-    """Return the rooms of a tenant in which somebody is, and since which position."""
+async def standings(
+    connection: Connection, people: Sequence[tuple[TenantId, Mxid]]
+) -> list[tuple[Position, list[RoomId]]]:
+    """Return for each person the end of the log, and the rooms of the tenant in which they are.
+
+    It is one statement, so that both are of the same moment.
+    """
     rows = await connection.fetch(
         """
-        SELECT room_id, since FROM room_member JOIN portal USING (room_id)
-        WHERE mxid = $2 AND membership = 'join' AND tenant = $1 AND NOT barred
+        SELECT head.position, ARRAY(
+            SELECT room_id FROM room_member JOIN portal USING (room_id)
+            WHERE mxid = given.mxid AND membership = 'join' AND tenant = given.tenant AND NOT barred
+        ) AS rooms
+        FROM log_head AS head,
+             unnest($1::text[], $2::text[]) WITH ORDINALITY AS given (tenant, mxid, number)
+        ORDER BY number
         """,
-        tenant,
-        mxid,
+        [tenant for tenant, _ in people],
+        [mxid for _, mxid in people],
     )
-    return {row["room_id"]: Position(row["since"]) for row in rows}
+    return [(Position(row["position"]), row["rooms"]) for row in rows]
 
 
 async def save_members(connection: Connection, rows: Sequence[Member]) -> None:

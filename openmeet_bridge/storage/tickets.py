@@ -48,5 +48,12 @@ async def spend(connection: Connection, secret: str) -> Ticket | None:
     return Ticket(row["tenant"], row["user_slug"], row["token_expires_at"])
 
 
+async def forget(connection: Connection, tenant: TenantId, user_slug: UserSlug) -> None:
+    """Let none of a user's tickets let anybody in."""
+    await connection.execute(
+        "DELETE FROM stream_ticket WHERE tenant = $1 AND user_slug = $2", tenant, user_slug
+    )
+
+
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

@@ -136,9 +136,15 @@ class Broadcast:
             handler(about)
         self.say(EVERYBODY, Wake(name, about))
 
-    def say(self, topic: str, signal: Signal) -> None:
-        """Say something to the other processes that have begun a topic. It may be lost."""
-        if self.alone:
+    def say(self, topic: str, signal: Signal, *, fleeting: bool = False) -> None:
+        """Say something to the other processes that have begun a topic. It may be lost.
+
+        Args:
+            topic: The topic.
+            signal: What is said.
+            fleeting: Whether it is of no use later: while nothing can be said, it is not kept.
+        """
+        if self.alone or (fleeting and self.deaf):
             return
         payload = signals.encode(signal)
         if len(payload) > signals.MAX_BYTES:

@@ -44,6 +44,9 @@ class Bus(Protocol):
     async def wait(self, position: Position, patience: float) -> None:
         """Return when the log may hold more than ``position``, or after ``patience`` seconds."""
 
+    def look(self) -> None:
+        """Let whoever waits in this process look at the log once: it has more than they know."""
+
     def say(self, topic: str, payload: bytes) -> None:
         """Tell the other processes that have begun a topic. It may be lost."""
 
@@ -80,6 +83,10 @@ class LocalBus:
     async def wait(self, position: Position, patience: float) -> None:
         """Wait until the log has grown beyond a position."""
         await self._news.wait(position, patience)
+
+    def look(self) -> None:
+        """Wake whoever waits, once."""
+        self._news.look()
 
     def say(self, topic: str, payload: bytes) -> None:
         """Tell nobody."""

@@ -18,6 +18,7 @@ from ..telemetry import STREAMS, STREAMS_CLOSED
 from .audience import Audience
 from .frames import Frame, bye, cursor_at, heartbeat, own_frame, room_frames, room_removed
 from .reasons import CloseReason
+from .recent import Recent
 from .shares import Share, of_each, of_one_room, of_rooms
 from .subscriber import Phase, Subscriber
 from .sweep import SLICE, Sweep
@@ -48,6 +49,7 @@ class Hub:
             has a first stream.
         over: Called with a room or a user that has none any more.
         left: Called with each stream that is out of the table.
+        behind: Called when somebody waits for more of the log than has been delivered.
     """
 
     moved: Callable[[Mxid], None]
@@ -56,6 +58,7 @@ class Hub:
     begun: Callable[[str], None]
     over: Callable[[str], None]
     left: Callable[[Subscriber], None]
+    behind: Callable[[], None]
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Hub:
         self._parked_frames = parked_frames
         self._behind_seconds = behind_seconds
         self._sweep = Sweep(self._too_slow, buffer_bytes)
+        self.recent = Recent(position)
         self._rooms: dict[RoomId, Audience] = {}
         self._users: dict[Mxid, set[Subscriber]] = {}
         self._reached: list[tuple[Position, asyncio.Future[None]]] = []
@@ -82,6 +86,7 @@ class Hub:
         self.closing = False
         self.moved = self.begun = self.over = lambda _: None
         self.left = lambda _: None
+        self.behind = lambda: None
         self.dispatched = lambda _: None
         self.greeting = lambda _: ()
 
@@ -264,6 +269,7 @@ class Hub:
             position: The end of the piece: everything up to it is in the batch, or concerns
                 nobody.
         """
+        self.recent.add(batch)
         if any(map(self._is_particular, batch)):
             outgoing: Outgoing = defaultdict(list)
             for logged in batch:
@@ -450,6 +456,7 @@ class Hub:
         """Wait until everything up to a position has been delivered."""
         if self.position >= position:
             return
+        self.behind()
         reached = asyncio.get_running_loop().create_future()
         self._reached.append((position, reached))
         await reached

@@ -12,12 +12,23 @@ class CloseReason(StrEnum):
     SLOW_READER = "slow_reader"
     SHUTDOWN = "shutdown"
     TOO_MANY_STREAMS = "too_many_streams"
+    LIFETIME = "lifetime"
+    IDLE = "idle"
     REMOVED = "removed"
 
     @property
     def reconnect(self) -> bool:
-        """Whether opening the stream again, with the cursor, makes sense."""
-        return self in (CloseReason.SLOW_READER, CloseReason.SHUTDOWN, CloseReason.TOKEN_EXPIRED)
+        """Whether opening the stream again at once, with the cursor, makes sense."""
+        return self in _BACK
+
+    @property
+    def stay_away(self) -> bool:
+        """Whether a client that comes back by itself must be kept from it.
+
+        After ``idle`` it need not: one stream in two hours costs nothing, and a client that cannot
+        tell when its user is there again would show them less than what there is.
+        """
+        return not self.reconnect and self is not CloseReason.IDLE
 
     @property
     def ws_code(self) -> int:
@@ -25,10 +36,21 @@ class CloseReason(StrEnum):
         return _WS_CODES[self]
 
 
+_BACK = frozenset(
+    {
+        CloseReason.SLOW_READER,
+        CloseReason.SHUTDOWN,
+        CloseReason.TOKEN_EXPIRED,
+        CloseReason.LIFETIME,
+    }
+)
+
 _WS_CODES = {
     CloseReason.TOKEN_EXPIRED: 4001,
     CloseReason.SLOW_READER: 1013,
     CloseReason.SHUTDOWN: 1012,
     CloseReason.TOO_MANY_STREAMS: 4008,
+    CloseReason.LIFETIME: 4009,
+    CloseReason.IDLE: 4010,
     CloseReason.REMOVED: 4003,
 }

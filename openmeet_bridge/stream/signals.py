@@ -83,6 +83,19 @@ class Wake(_Signal, tag="wake"):
     about: str = ""
 
 
+class Pinged(_Signal, tag="pinged"):
+    """A ping of the homeserver has come: whoever asked for it may ask any process."""
+
+    transaction_id: str
+
+
+class TypingCame(_Signal, tag="typing_came"):
+    """A typing notice of a room in which the bot types has come (ms): as :class:`Pinged`."""
+
+    room_id: RoomId
+    at_ms: int
+
+
 class UnreadChanged(_Signal, tag="unread"):
     """Something else is unread in some rooms, for one person."""
 
@@ -196,6 +209,8 @@ Signal = (
     | Expel
     | Settled
     | Wake
+    | Pinged
+    | TypingCame
     | UnreadChanged
     | Typed
     | TypingHeard

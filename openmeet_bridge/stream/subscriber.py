@@ -58,15 +58,21 @@ class Subscriber:
         effects: Own comings and goings seen while entering, ``(position, room, joined)``.
         owed: Frames that are on their way to it.
         moves: How many own comings and goings have been seen.
-        due: The second of the event loop's clock at which it must end.
+        due: The second of the event loop's clock at which it is looked at whether it must end.
+        ends_at: When it ends whatever happens, in seconds of the monotonic clock.
+        ends_for: Why it does then.
+        address: From where it comes; None where that does not count.
         ended: Called once, when the stream is out of the table; ``reason`` says why, where the
             bridge has ended it.
     """
 
     __slots__ = (
+        "address",
         "due",
         "effects",
         "ended",
+        "ends_at",
+        "ends_for",
         "floor",
         "moves",
         "mxid",
@@ -99,6 +105,9 @@ class Subscriber:
         self.reason: CloseReason | None = None
         self.owed: Sequence[Frame] | None = None
         self.due = 0
+        self.ends_at = 0.0
+        self.ends_for = CloseReason.TOKEN_EXPIRED
+        self.address: str | None = None
         self.number = 0
         self.slot = 0
 

@@ -116,6 +116,10 @@ class ValkeyBus:
         """Tell the other processes that have begun a topic. It may be lost."""
         self._say(topic, Word(topic, payload))
 
+    def look(self) -> None:
+        """Wake whoever waits in this process, once."""
+        self._news.look()
+
     def begin(self, topic: str) -> None:
         """Hear from now on what is said of a topic, and that the log grew there."""
         if not self._topics.begin(topic) or self._session is None:

@@ -169,6 +169,6 @@ def _only(headers: Headers, name: str) -> str | None:
 
 def _is_key(key: str) -> bool:
     try:
-        return len(key) == 24 and len(b64decode(key, validate=True)) == 16
+        return len(b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):
         return False

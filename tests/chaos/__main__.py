@@ -29,6 +29,7 @@ def main() -> int:
         seed=secrets.randbelow(10**6) if options.seed is None else options.seed,
         seconds=options.minutes * 60,
         workers=options.workers,
+        together=options.together,
         readers=options.readers,
         wanderers=options.wanderers,
         pause=options.pause,
@@ -53,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10, help="how long there is fire")
     parser.add_argument("--workers", type=int, default=3, help="processes of the bridge")
+    parser.add_argument("--together", action="store_true", help="as one `serve --workers`")
     parser.add_argument("--seed", type=int, help="of everything that chance decides")
     parser.add_argument("--readers", type=int, default=9, help="streams of those who stay")
     parser.add_argument("--wanderers", type=int, default=6, help="streams of those who wander")

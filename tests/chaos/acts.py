@@ -29,13 +29,22 @@ class Act(NamedTuple):
 
 _LONGEST: dict[str, dict[Kind, float]] = {
     "worker": {"kill": 4, "freeze": 8, "restart": 0},
+    "bridge": {"kill": 1, "restart": 0},
     "valkey": {"kill": 8, "freeze": 6, "restart": 0},
     "postgres": {"kill": 3, "freeze": 5, "restart": 1},
     "synapse": {"kill": 4, "freeze": 8, "restart": 0},
     "public": {"cut": 1},
     "push": {"cut": 5},
 }
-_WEIGHTS = {"worker": 5, "valkey": 3, "postgres": 2, "synapse": 2, "public": 1, "push": 1}
+_WEIGHTS = {
+    "worker": 5,
+    "bridge": 1,
+    "valkey": 3,
+    "postgres": 2,
+    "synapse": 2,
+    "public": 1,
+    "push": 1,
+}
 
 
 def draw(seed: int, seconds: float, victims: Sequence[str], pause: float) -> list[Act]:

@@ -21,6 +21,7 @@ class Figures:
         frames: Frames of timelines that readers got, by wire.
         lost: How often a reader lost its stream, by reason.
         resets: How often a reader had to start anew.
+        repaired: How many lines the push has lost, and repair has found.
         moved: How many entries got another place in the log after their first.
         delays: Seconds from the acceptance of a message until it had come over a stream that was
             open by then, sorted.
@@ -34,6 +35,7 @@ class Figures:
     frames: dict[str, int]
     lost: dict[str, int]
     resets: int
+    repaired: int
     moved: int
     delays: list[float]
     silence: float
@@ -61,6 +63,7 @@ def count(story: Story) -> Figures:
     places = Counter(
         version["event_id"] for versions in story.log.at.values() for version in versions
     )
+    lines = [line for room in story.log.lines.values() for line in room.values()]
     return Figures(
         acts=dict(sorted(acts.items())),
         said=dict(Counter(one["way"] for one in story.said)),
@@ -69,6 +72,7 @@ def count(story: Story) -> Figures:
         frames=dict(frames),
         lost=dict(lost.most_common()),
         resets=resets,
+        repaired=sum(one["repaired"] for one in lines),
         moved=sum(number > 1 for number in places.values()),
         delays=sorted(_delays(story)),
         silence=max((one["seconds"] for one in story.of("silence")), default=0.0),
@@ -83,5 +87,5 @@ def _delays(story: Story) -> Iterator[float]:
         for record in way:
             if record["what"] == "opened":
                 opened = record["at"]
-            elif record["what"] == "frame" and opened < accepted.get(record["text"], -1.0):
+            elif record.get("type") == "timeline" and opened < accepted.get(record["text"], -1.0):
                 yield max(0.0, record["at"] - accepted[record["text"]])

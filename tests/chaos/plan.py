@@ -13,6 +13,8 @@ class Plan:
         seed: Of everything that chance decides.
         seconds: How long there is fire.
         workers: Processes of the bridge; more than one have a Valkey between them.
+        together: Whether one program looks after all workers, which share its ports; else each is
+            a program of its own.
         readers: Streams of people who are in all rooms, over the three wires in turn.
         wanderers: Streams of people who come and go.
         pause: Seconds between two messages of one speaker, on average.
@@ -25,10 +27,11 @@ class Plan:
     seed: int
     seconds: float
     workers: int
+    together: bool = False
     readers: int = 6
     wanderers: int = 3
     pause: float = 0.5
     act_pause: float = 4.0
     naps: float = 40.0
     stay: float = 8.0
-    replay_entries: int = 200
+    replay_entries: int = 100

@@ -20,7 +20,7 @@ def report(verdict: Verdict, names: Mapping[str, str] | None = None) -> Iterator
     yield f"frames         {sum(figures.frames.values())} received ({_listed(figures.frames)})"
     yield f"streams lost   {sum(figures.lost.values())} ({_listed(figures.lost)})"
     yield f"resets         {figures.resets}, each with a reason"
-    yield f"found late     {figures.moved} entries got another place in the log"
+    yield f"found late     {figures.repaired} lines by repair; {figures.moved} entries were moved"
     yield (
         f"delay          p50 {figures.delay(0.5):.3f} s, p99 {figures.delay(0.99):.2f} s, "
         f"longest {figures.delay(1):.1f} s"

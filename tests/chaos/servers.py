@@ -9,8 +9,10 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from openmeet_bridge.demo.synapse import HOST, SynapseProcess
@@ -20,7 +22,7 @@ from ..support.balancer import Balancer
 from ..support.bridge import BridgeProcess
 
 START_SECONDS = 120.0
-_PAUSE = 0.3
+_PAUSE = 0.1
 
 
 class Server(ABC):
@@ -82,17 +84,15 @@ class Worker(Server):
 
     def start(self) -> None:
         """Start it; what it needs may be away at first."""
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                self._process.start()
-            except AssertionError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_PAUSE)
-            else:
-                self._wanted = True
-                return
+        _wait(self._try, f"{self.name} does not start")
+        self._wanted = True
+
+    def _try(self) -> bool:
+        try:
+            self._process.start()
+        except AssertionError:
+            return False
+        return True
 
     def stop(self) -> None:
         """End it with SIGTERM."""
@@ -109,6 +109,105 @@ class Worker(Server):
         """Return its processes."""
         pid = self._process.pid
         return [] if pid is None else family(pid)
+
+
+class Together(Server):
+    """One ``openmeet-bridge serve`` with several workers, which it looks after itself.
+
+    Args:
+        process: The program.
+        count: How many workers.
+    """
+
+    name = "bridge"
+
+    def __init__(self, process: BridgeProcess, count: int) -> None:
+        self._process = process
+        self._count = count
+        self._wanted = False
+        self._starting = threading.Lock()
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._wanted and not self._process.runs
+
+    def workers(self) -> list[int]:
+        """Return the processes of the workers, the oldest first."""
+        pid = self._process.pid
+        return [] if pid is None else children(pid)
+
+    def start(self) -> None:
+        """Start it where it does not run, and wait until all workers are there."""
+        _wait(self._try, "the bridge does not start")
+        _wait(lambda: len(self.workers()) == self._count, "workers are missing")
+
+    def _try(self) -> bool:
+        with self._starting:
+            if not self._process.runs:
+                try:
+                    self._process.start()
+                except AssertionError:  # what it needs is away
+                    return False
+            self._wanted = True
+            return True
+
+    def stop(self) -> None:
+        """Let it replace its workers, one after the other, as an operator does (SIGHUP)."""
+        before = set(self.workers())
+        if self._process.pid is not None:
+            _signal([self._process.pid], signal.SIGHUP)
+        _wait(lambda: not before & set(self.workers()), "workers are not replaced")
+
+    def kill(self) -> None:
+        """Kill the first process: its workers see that, and end."""
+        self._wanted = False
+        self._process.kill()
+
+    def pids(self) -> list[int]:
+        """Return all its processes."""
+        pid = self._process.pid
+        return [] if pid is None else family(pid)
+
+
+class OfTogether(Server):
+    """One worker of several of one program, which starts it again when it is killed.
+
+    Args:
+        together: The program.
+        number: Which of its workers; the oldest is 0.
+    """
+
+    def __init__(self, together: Together, number: int) -> None:
+        self.name = f"worker{number + 1}"
+        self._together = together
+        self._number = number
+        self._frozen: list[int] = []
+
+    def start(self) -> None:
+        """Wait until it was started again."""
+        self._together.start()
+
+    def stop(self) -> None:
+        """End it with SIGTERM."""
+        _signal(self.pids(), signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        _signal(self.pids(), signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Let it stand still."""
+        self._frozen = self.pids()
+        _signal(self._frozen, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the same one go on, whatever has become of the others."""
+        _signal(self._frozen, signal.SIGCONT)
+
+    def pids(self) -> list[int]:
+        """Return its process."""
+        return self._together.workers()[self._number : self._number + 1]
 
 
 class Postgres(Server):
@@ -205,10 +304,7 @@ class Valkey(Server):
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while not _answers(self._port):
-            assert time.monotonic() < deadline, "Valkey does not start"
-            time.sleep(0.02)
+        _wait(lambda: _answers(self._port), "Valkey does not start")
 
     def stop(self) -> None:
         """End it with SIGTERM."""
@@ -261,12 +357,23 @@ class Way(Server):
         return []
 
 
-def family(pid: int) -> list[int]:
-    """Return a process and its children, whatever groups these are in."""
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
     with contextlib.suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return [pid, *(one for child in children for one in family(int(child)))]
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
+
+
+def family(pid: int) -> list[int]:
+    """Return a process with its children and theirs, whatever groups these are in."""
+    return [pid, *(one for child in children(pid) for one in family(child))]
+
+
+def _wait(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(_PAUSE)
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:

@@ -23,7 +23,7 @@ from ..support.balancer import balancer
 from ..support.bridge import BridgeProcess, Settings
 from ..support.quick_synapse import Nursery, QuickSynapse
 from .plan import Plan
-from .servers import Postgres, Server, Synapse, Valkey, Way, Worker
+from .servers import OfTogether, Postgres, Server, Synapse, Together, Valkey, Way, Worker
 from .versions import WATCH
 
 SERVER_NAME = "localhost"
@@ -90,10 +90,10 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
         await asyncio.to_thread(database.start)
         stack.push_async_callback(asyncio.to_thread, database.stop)
         await _prepare(database.dsn)
-        numbers = range(1, plan.workers + 1)
-        ports = {number: (free_port(), free_port()) for number in numbers}
-        public = await stack.enter_async_context(balancer([ports[one][0] for one in numbers]))
-        push = await stack.enter_async_context(balancer([ports[one][1] for one in numbers]))
+        count = 1 if plan.together else plan.workers
+        ports = [(free_port(), free_port()) for _ in range(count)]
+        public = await stack.enter_async_context(balancer([one for one, _ in ports]))
+        push = await stack.enter_async_context(balancer([one for _, one in ports]))
         registration = generate(SERVER_NAME, push.url)
         file = folder / "registration.yaml"
         file.write_text(registration.dump())
@@ -116,25 +116,29 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
             stack.push_async_callback(asyncio.to_thread, valkey.kill)
             servers.append(valkey)
             top["bus"] = valkey.url
-        workers = []
-        for number in numbers:
+        if plan.together:
+            top["workers"] = plan.workers
+        processes = []
+        for number, (open_port, push_port) in enumerate(ports, 1):
             settings = WorkerSettings(
                 folder / f"worker{number}",
                 database.dsn,
                 file,
                 synapse.base_url,
-                ports[number][1],
+                push_port,
                 _changes(plan),
-                public=ports[number][0],
+                public=open_port,
                 top=top,
             )
             # One after another: msgspec breaks when two threads come to a new type at once.
             settings.write()
-            workers.append(Worker(f"worker{number}", BridgeProcess(settings)))
-        await asyncio.gather(*(asyncio.to_thread(worker.start) for worker in workers))
-        for worker in workers:
-            stack.push_async_callback(asyncio.to_thread, worker.stop)
-        servers += workers
+            processes.append(BridgeProcess(settings))
+        bridges = _bridges(plan, processes)
+        first = bridges[:1] if plan.together else bridges
+        await asyncio.gather(*(asyncio.to_thread(one.start) for one in first))
+        for process in processes:
+            stack.push_async_callback(asyncio.to_thread, process.stop)
+        servers += bridges
         front = Settings(
             folder, database.dsn, file, synapse.base_url, push.port, public=public.port
         )
@@ -152,6 +156,14 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
             bot=registration.bot,
             folder=folder,
         )
+
+
+def _bridges(plan: Plan, processes: list[BridgeProcess]) -> list[Server]:
+    if not plan.together:
+        return [Worker(f"worker{number}", one) for number, one in enumerate(processes, 1)]
+    (process,) = processes
+    together = Together(process, plan.workers)
+    return [together, *(OfTogether(together, number) for number in range(plan.workers))]
 
 
 _CARELESS = {
@@ -174,7 +186,7 @@ async def _prepare(dsn: str) -> None:
 
 def _changes(plan: Plan) -> dict[str, dict[str, Any]]:
     return {
-        "stream": {"heartbeat": HEARTBEAT},
+        "stream": {"heartbeat": HEARTBEAT, "drain": 1},
         "repair": {"interval": 4, "echo_overdue": 4},
         "limits": {
             "send_wait": 1,

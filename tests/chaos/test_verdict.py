@@ -90,7 +90,7 @@ def journal() -> list[Record]:
         {"what": "quiet", "why": ""},
         {"what": "undone", "outbox": 0, "quarantine": 0},
         {"what": "truth", "room": ROOM, "events": events},
-        *({"what": "line", "room": ROOM, **entry(n)} for n in range(1, 8)),
+        *({"what": "line", "room": ROOM, "repaired": False, **entry(n)} for n in range(1, 8)),
         *(
             {
                 "what": "version",

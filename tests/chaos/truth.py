@@ -23,7 +23,8 @@ _QUIET = 120.0
 _LOOK = 0.5
 _WRITTEN = "SELECT event_id FROM log WHERE room_id = $1"
 _LINES = """
-SELECT room_id, event_id, sort_key, greatest(revision, position) AS revision FROM log WHERE line
+SELECT room_id, event_id, sort_key, greatest(revision, position) AS revision, source
+FROM log WHERE line
 """
 _NEWEST = """
 SELECT mxid, max(position) AS last FROM room_member JOIN log USING (room_id)
@@ -108,6 +109,7 @@ class Truth:
                 event=row["event_id"],
                 order=order_text(row["sort_key"]),
                 revision=row["revision"],
+                repaired=row["source"] == "repair",
             )
         for row in await self._stage.sql(_VERSIONS):
             self._journal.note("version", **{**dict(row), "sort_key": order_text(row["sort_key"])})

@@ -161,6 +161,8 @@ def test_resync_asks_again(office: Office) -> None:
     office.said("users", "resync", "ann", "--tenant", "lake")
     pending = office.json("jobs")["jobs"]
     assert [(one["kind"], one["slug"]) for one in pending] == [("group", "hikers"), ("user", "ann")]
+    signed_out = office.said("users", "sign-out", "ann", "--tenant", "lake")
+    assert signed_out == "ann: signed out\n"
     unknown = office.run("portals", "resync", "group", "chess", "--tenant", "lake")
     assert unknown.exit_code == cli.FAILED
 

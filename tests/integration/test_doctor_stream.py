@@ -182,7 +182,7 @@ async def test_what_a_proxy_does_wrong_is_found(
     found: dict[str, Findings], name: str, wrong: set[str]
 ) -> None:
     findings = found[name]
-    assert wrong <= of(findings, Outcome.FAIL), [text(one) for one in findings.values()]
+    assert wrong <= of(findings, Outcome.FAIL), "\n".join(map(text, findings.values()))
     for check in wrong:
         assert findings[check].fix
         said = "\n".join(findings[check].details)

@@ -11,8 +11,11 @@ import asyncpg
 import pytest
 
 from openmeet_bridge.bridge.directory import Directory
+from openmeet_bridge.bridge.identity import Identity
+from openmeet_bridge.bridge.signing_out import SigningOut
 from openmeet_bridge.core.changes import Change, DeleteMember, PutMember, PutPortal, PutUser
 from openmeet_bridge.core.directory import Member, Portal, User
+from openmeet_bridge.core.errors import NotFound, UnknownToken
 from openmeet_bridge.core.ids import Mxid, PortalKind, PortalRef, RoomId, UserSlug
 from openmeet_bridge.core.rules import Rules
 from openmeet_bridge.storage import announcements
@@ -35,6 +38,7 @@ class Process:
     database: Database
     users: list[Mxid] = field(default_factory=list)
     memberships: list[tuple[Mxid, RoomId]] = field(default_factory=list)
+    signed_out: list[Mxid] = field(default_factory=list)
     woken: int = 0
 
     def __post_init__(self) -> None:
@@ -46,6 +50,7 @@ class Process:
             user_gone=self.users.append,
             member_gone=lambda mxid, room_id: self.memberships.append((mxid, room_id)),
             streaming=lambda: [ghost("ann"), ghost("ben")],
+            signed_out=self.signed_out.append,
         )
 
     def wake(self) -> None:
@@ -102,6 +107,35 @@ async def test_what_one_process_ends_the_other_ends(processes: tuple[Process, Pr
     out = {(ghost("ann"), ROOM), (ghost("ben"), ROOM)}
     assert set(bridge.memberships) == set(command.memberships) == out
     assert bridge.woken
+
+
+async def test_who_is_signed_out_is_so_everywhere(processes: tuple[Process, Process]) -> None:
+    command, bridge = processes
+    identity = Identity(bridge.database, ticket_lifetime=60.0)
+    ticket = await identity.issue_ticket(ANN, 1)
+    signing_out = SigningOut(command.database, command.directory.endings)
+    async with bridge.listening():
+        moment = await signing_out.sign_out(LAKE, ANN.slug)
+
+        async def heard() -> bool:
+            return bool(bridge.signed_out)
+
+        await eventually(heard, "the bridge hears it")
+    assert command.signed_out == bridge.signed_out == [ghost("ann")]
+    assert bridge.users == []
+    assert await identity.spend_ticket(ticket) is None
+    for issued_at in (moment.timestamp() - 5, int(moment.timestamp())):
+        for slug in ("ann", None):
+            with pytest.raises(UnknownToken):
+                await identity.user(LAKE, 1, slug, issued_at)
+    for later in (moment.timestamp() + 1, None):
+        assert await identity.user(LAKE, 1, "ann", later)
+    # A process that was deaf meanwhile, and a user who is not there.
+    deaf = Process(command.database)
+    await deaf.directory.endings.look()
+    assert (deaf.signed_out, deaf.users) == ([ghost("ann")], [])
+    with pytest.raises(NotFound):
+        await signing_out.sign_out(LAKE, UserSlug("nobody"))
 
 
 async def test_who_ends_something_does_it_once(processes: tuple[Process, Process]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
+from yarl import URL
 
 from openmeet_bridge import app
 from openmeet_bridge.config import load
@@ -25,6 +26,7 @@ from ..support.openmeet import User, message_path
 from ..support.simulated_homeserver import SimulatedHomeserver
 from ..support.simulated_rooms import No
 from ..support.streams import Stream
+from ..support.waiting import eventually
 from ..support.world import World, connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -150,6 +152,25 @@ async def test_what_is_not_in_the_log_is_seen_once_by_all(pair: Pair, scene: Sce
     assert {one["user"]["name"] for one in listed["people"]} == {"Ann", "Ben"}
 
 
+async def test_what_the_homeserver_was_asked_for_is_seen_by_both(pair: Pair) -> None:
+    await pair.one.homeserver.ping("openmeet", "txn-of-the-doctor")
+    check = "!check:localhost"
+    for names in ([pair.one.bot], []):
+        content = {"user_ids": names}
+        await pair.homeserver.tell({"type": "m.typing", "room_id": check, "content": content})
+
+    async def seen() -> bool:
+        found = []
+        for world in (pair.one, pair.two):
+            for path in ("pings/txn-of-the-doctor", f"typing/{quote(check, safe='')}"):
+                url = URL(f"{world.settings.operations_url}/internal/{path}", encoded=True)
+                async with world.session.get(url) as answer:
+                    found += (await answer.json()).values()
+        return all(found)
+
+    await eventually(seen, "both have seen it")
+
+
 async def test_who_fails_is_told_in_all_tabs(
     pair: Pair, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,8 +192,16 @@ async def test_endings_reach_all_also_without_the_bus(pair: Pair, scene: Scene) 
     async with cleo.stream() as first, pair.at_two(cleo).stream() as second:
         for stream in (first, second):
             await stream.wait("hello")
-        await pair.one.here.do("PUT", f"/users/{cleo.slug}", {
-            "id": cleo.number, "name": "Cleo", "active": False,
+        assert await pair.two.here.do("POST", f"/users/{cleo.slug}/sign-out")
+        for stream in (first, second):
+            await stream.wait("bye", reason="token_expired")
+        assert (await cleo.ask("GET", "/me")).errcode == "M_UNKNOWN_TOKEN"
+    dora = await pair.one.here.user("Dora")
+    async with dora.stream() as first, pair.at_two(dora).stream() as second:
+        for stream in (first, second):
+            await stream.wait("hello")
+        await pair.one.here.do("PUT", f"/users/{dora.slug}", {
+            "id": dora.number, "name": "Dora", "active": False,
         })  # fmt: skip
         for stream in (first, second):
             await stream.wait("bye", reason="removed")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from openmeet_bridge.core.ids import RoomId
 from openmeet_bridge.demo.synapse import HOST, free_port
 from openmeet_bridge.matrix.registration import generate
 
@@ -21,6 +20,7 @@ from ..support.bridge import Settings
 from ..support.openmeet import User, message_path
 from ..support.simulated_homeserver import SimulatedHomeserver
 from ..support.waiting import eventually
+from ..support.workers import ports_in_a_row, runs
 from ..support.world import World, connected
 
 
@@ -42,6 +42,8 @@ class Program:
 
     async def are_ready(self) -> bool:
         """Whether both say so, each on a port of its own."""
+        if self.process.returncode is not None:
+            raise RuntimeError("the program has ended")
         port = self.world.settings.operations
         for one in (port, port + 1):
             url = f"http://{HOST}:{one}/health/ready"
@@ -75,13 +77,14 @@ async def program(
             await process.wait()
 
 
-async def _says(user: User, room_id: RoomId, body: str) -> None:
+async def _says(user: User, room_id: str, body: str) -> None:
     async def said() -> bool:
         try:
             answer = await user.ask("PUT", message_path(room_id, body), {"body": body})
         except OSError:
             return False
-        return answer.status == 200
+        assert answer.status == 200, answer
+        return True
 
     await eventually(said, f"{body!r} is sent")
 
@@ -94,6 +97,7 @@ async def test_two_workers_from_start_to_end(tmp_path: Path, database_url: str) 
     file.write_text(registration.dump())
     async with SimulatedHomeserver(registration).running() as homeserver:
         settings = Settings(tmp_path, database_url, file, homeserver.url, port)
+        settings.operations = ports_in_a_row(2)
         async with program(tmp_path, database_url, homeserver, settings) as bridge:
             await eventually(bridge.are_ready, "both workers are ready", seconds=200, poll=0.2)
             here = bridge.world.here
@@ -107,7 +111,7 @@ async def test_two_workers_from_start_to_end(tmp_path: Path, database_url: str) 
             assert killed in first
             assert killed is not None
             os.kill(killed, signal.SIGKILL)
-            await _says(ann, room_id, "one is dead")
+            await _says(ann, room_id, "one-is-dead")
 
             async def taken_over() -> bool:
                 return await bridge.in_office() in first - {killed}
@@ -126,14 +130,14 @@ async def test_two_workers_from_start_to_end(tmp_path: Path, database_url: str) 
 
             await eventually(replaced, "both are replaced", poll=0.2)
             await eventually(bridge.are_ready, "the new ones are ready", poll=0.2)
-            await _says(ben, room_id, "all are new")
+            await _says(ben, room_id, "all-are-new")
 
             last = await bridge.pids()
             bridge.process.terminate()
             assert await bridge.process.wait() == 0
             assert not await bridge.pids()
-            assert not any(Path(f"/proc/{pid}").exists() for pid in last)
+            assert not any(map(runs, last))
         room = homeserver.rooms.room(room_id)
         said = [one["content"].get("body") for _, one in room.timeline]
-        wanted = ["together", "one is dead", "all are new"]
+        wanted = ["together", "one-is-dead", "all-are-new"]
         assert [one for one in said if one in wanted] == wanted

@@ -11,16 +11,20 @@ from openmeet_bridge.core.ids import Position
 from openmeet_bridge.stream.bus import Bus, LocalBus
 from openmeet_bridge.stream.embedded_valkey import EmbeddedValkey
 
+from ..support.shared_bus import Exchange
 from ..support.valkey import listening
 
 LONG = 3600.0
 
 
-@pytest.fixture(params=["local", "valkey"])
+@pytest.fixture(params=["local", "shared", "valkey"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     """A bus of each kind."""
     if request.param == "local":
         yield LocalBus()
+        return
+    if request.param == "shared":
+        yield Exchange(by_itself=True).bus()
         return
     server: EmbeddedValkey = request.getfixturevalue("valkey")
     async with listening(server.address, "contract") as listener:

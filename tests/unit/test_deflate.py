@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import zlib
 from collections.abc import Sequence
 
@@ -116,6 +117,14 @@ def test_another_reader_of_gzip() -> None:
         with pytest.raises(EOFError):  # the stream has not ended: it was cut
             reader.read(1)
     assert len(body) < length / 5
+
+
+def test_a_client_may_have_a_larger_window() -> None:
+    text = random.Random(1).randbytes(20_000) * 2
+    writer = zlib.compressobj(wbits=-15)
+    message = writer.compress(text) + writer.flush(zlib.Z_SYNC_FLUSH)
+    assert len(message) < 21_000
+    assert ws_inflated(message.removesuffix(b"\0\0\xff\xff"), 40_000) == text
 
 
 def test_inflating_stops_when_it_is_too_much() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,16 @@ from openmeet_bridge.doctor.stream import (
     Patience,
     Target,
     advice,
+    demo_people,
     examination,
     judging,
 )
+from openmeet_bridge.doctor.stream.client import Client
 from openmeet_bridge.doctor.stream.event_stream import COMMENT, Event, EventStream
 from openmeet_bridge.doctor.stream.reading import Frame, Reading
 from openmeet_bridge.doctor.stream.resuming import repeated
 from openmeet_bridge.doctor.stream.socketio_client import Namespace
+from openmeet_bridge.doctor.stream.target import NOBODY
 from openmeet_bridge.doctor.stream.trouble import Broken, from_network
 
 TOKEN = "a-token-that-nobody-may-see"
@@ -166,12 +169,11 @@ def test_advice_names_every_proxy(name: str) -> None:
 
 
 @asynccontextmanager
-async def stranger(answer: bytes) -> AsyncIterator[str]:
-    """Somebody who says the same to everybody, and hangs up."""
+async def stranger(answer: Callable[[bytes], bytes]) -> AsyncIterator[str]:
+    """Somebody who answers a request by its head, and hangs up."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
+        writer.write(answer(await reader.readuntil(b"\r\n\r\n")))
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
@@ -209,7 +211,7 @@ JSON = "Content-Type: application/json"
     ],
 )
 async def test_who_is_no_bridge_is_told_apart(answer: bytes, check: str, said: str) -> None:
-    async with stranger(answer) as url:
+    async with stranger(lambda _: answer) as url:
         found = await findings(url)
     assert "examination" not in found
     assert found[check].outcome is Outcome.FAIL
@@ -217,6 +219,69 @@ async def test_who_is_no_bridge_is_told_apart(answer: bytes, check: str, said: s
     assert found[check].fix
     assert TOKEN not in repr(found)
     assert len(found) > 30, "every check is reported"
+
+
+ME = {
+    "tenant": {"id": "lake", "name": "Lake"},
+    "user": {"mxid": "@a:b", "name": "Ann", "avatar_url": None, "slug": "ann"},
+    "expires_at": 1 << 52,
+}
+UPGRADED = b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+NOT_OURS = b"Sec-WebSocket-Accept: c29tZWJvZHkgZWxzZSdzIGtleQ==\r\n\r\n"
+CHUNKS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def nonsense(request: bytes, variant: int) -> bytes:
+    """Return what somebody says who is nearly a bridge."""
+    path = request.split(b" ")[1].decode()
+    if b"Bearer a-token" not in request:
+        return http("401 No", '{"errcode":"M_MISSING_TOKEN","error":"Who?"}', JSON)
+    if path == "/api/v1/me":
+        return http("200 OK", json.dumps(ME), JSON)
+    if path.startswith(("/api/v1/stream", "/api/matrix/events")):
+        bodies = (
+            b"5\r\nx\r\n",
+            b"zz\r\n\r\n",
+            b"1a\r\nevent: hello\ndata: [\xff]\n\n\r\n0\r\n\r\n",
+        )
+        return CHUNKS + bodies[variant]
+    if "websocket" in path or path.startswith("/api/v1/ws"):
+        return (UPGRADED + NOT_OURS, b"", http("426 No", "\0\xff"))[variant]
+    return http("200 OK", ("0{", '0{"sid":1}', "\x1e\x1e4")[variant])
+
+
+@pytest.mark.parametrize("variant", range(3))
+async def test_who_is_nearly_a_bridge_is_no_reason_to_fall_over(variant: int) -> None:
+    async with stranger(lambda request: nonsense(request, variant)) as url:
+        found = await findings(url)
+    assert "examination" not in found
+    assert found["token"].outcome is Outcome.OK
+    wrong = {name for name, one in found.items() if one.outcome is Outcome.FAIL}
+    assert wrong >= {"sse_first_frame", "ws_first_frame", "socketio_first_frame"}
+    assert wrong >= {"web_app_events_first_frame", "socketio_polling", "many_streams"}
+
+
+async def test_a_handshake_with_another_key_is_none() -> None:
+    async with stranger(lambda request: nonsense(request, 0)) as url:
+        found = await findings(url)
+    assert "HTTP 101, but not as RFC 6455" in found["ws_first_frame"].text
+
+
+async def test_the_people_of_a_demonstration() -> None:
+    """Two of one tenant, who are in the room."""
+    people = [{"tenant": tenant, "jwt": f"{tenant}{n}"} for tenant in ("a", "b") for n in (1, 2, 3)]
+
+    def answer(request: bytes) -> bytes:
+        if b"/api/v1/demo" in request:
+            return http("200 OK", json.dumps({"users": people}), JSON)
+        is_in = b"Bearer b1" in request or b"Bearer b3" in request
+        return http("200 OK" if is_in else "404 Not Found", "{}", JSON)
+
+    async with stranger(answer) as url, Client(Target(URL(url), HURRY), NOBODY) as client:
+        assert await demo_people.callers(client, None) == [Caller("a1", "a"), Caller("a2", "a")]
+        assert await demo_people.callers(client, "!r") == [Caller("b1", "b"), Caller("b3", "b")]
+        people.clear()
+        assert await demo_people.callers(client, None) == []
 
 
 async def test_nobody_at_all() -> None:

@@ -103,7 +103,7 @@ def test_reset_carries_its_cursor_twice() -> None:
 @pytest.mark.parametrize("reason", list(CloseReason))
 def test_bye(reason: CloseReason) -> None:
     frame = frames.bye(reason)
-    back = reason.value not in ("too_many_streams", "removed")
+    back = reason.value not in ("too_many_streams", "removed", "idle")
     assert data(frame) == {"reason": reason.value, "reconnect": back}
     assert frame.cursor is None
     assert 1000 <= reason.ws_code < 5000

@@ -156,7 +156,9 @@ async def test_a_receipt_that_cannot_be_read_costs_only_itself(world: World) -> 
     contents = (*UNREADABLE_RECEIPTS, good)
     events = [Ephemeral("m.receipt", msgspec.Raw(one), ROOM) for one in contents]
     silent = create_autospec(Typing, instance=True)
-    await EphemeralEvents(silent, world.receipts, None).heard(events)
+    broadcast = Broadcast(world.readers, LocalBus())
+    ephemeral = EphemeralEvents(silent, world.receipts, None, broadcast, NAMING.bot)
+    await ephemeral.heard(events)
     assert [seen["user"]["name"] for seen in world.readers.seen] == ["Cleo"]
 
 

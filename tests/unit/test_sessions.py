@@ -55,7 +55,9 @@ class KnownUsers(Identity):
         self.tickets = {"good": (self.known[0], NOW * 1000 + 5)}
         self.newcomers = Comers(self.known)
 
-    async def user(self, tenant: TenantId, openmeet_id: int, slug: str | None) -> User | None:
+    async def user(
+        self, tenant: TenantId, openmeet_id: int, slug: str | None, issued_at: float | None = None
+    ) -> User | None:
         for one in self.known:
             if (one.tenant, one.openmeet_id) == (tenant, openmeet_id) and slug in (None, one.slug):
                 return one

@@ -466,6 +466,24 @@ async def test_who_cannot_hear_forgets_nobody(world: World) -> None:
     assert ("Ann", "offline") in bens.take()
 
 
+async def test_who_was_stopped_catches_up(world: World) -> None:
+    one, two = world.workers
+    bens, _ = await two.opens("ben")
+    anns, _ = await one.opens("ann")
+    await world.after(2)
+    bens.take(), anns.take()
+    one.bus.cut = True
+    world.workers.remove(one)
+    await two.opens("cleo")
+    await world.after(SILENT + PATIENCE.offline + 2)
+    assert bens.take() == [("Cleo", "online"), ("Ann", "offline")]
+    world.workers.append(one)
+    one.bus.cut = False
+    await world.after(3)
+    assert bens.take() == [("Ann", "online")]
+    assert anns.take() == [("Cleo", "online")]
+
+
 async def test_who_hides_is_hidden_everywhere(world: World) -> None:
     one, two = world.workers
     bens, _ = await two.opens("ben")

@@ -14,9 +14,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from openmeet_bridge.api import middleware
+from openmeet_bridge.api.admission import Admission
 from openmeet_bridge.api.cors import Cors
 from openmeet_bridge.api.open_streams import OpenStreams
+from openmeet_bridge.api.peers import Peers
 from openmeet_bridge.api.sessions import Session
+from openmeet_bridge.api.stream_ends import StreamEnds
+from openmeet_bridge.api.stream_limits import StreamLimits
 from openmeet_bridge.api.web_app import errors
 from openmeet_bridge.api.web_app.socketio_client import Client
 from openmeet_bridge.api.web_app.socketio_events import Events
@@ -65,13 +69,13 @@ class House:
         self.away = False
         self.url = ""
         self.closings: list[str] = []
+        limits = StreamLimits(streams=6, per_user=2)
         streams = OpenStreams(
             Streams(self, self.hub, replay_entries=10),
             self.hub,
             Sockets(),
-            max_streams=6,
-            max_per_user=2,
-            now=lambda: NOW,
+            Admission(self.hub, limits, Peers()),
+            StreamEnds(self.hub, limits, now=lambda: NOW),
         )
         self.server = SocketIo(
             cast(Handshake, self),

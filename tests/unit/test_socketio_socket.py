@@ -177,7 +177,7 @@ async def test_who_gives_a_sign_of_life_is_asked_again() -> None:
 async def test_who_gives_no_sign_of_life_is_dropped() -> None:
     async with watched(SocketLimits(ping_interval=0.01, ping_timeout=0.01)) as one:
         one.socket.begin()
-        connection = one.on_websocket()
+        one.on_websocket()
         await until(lambda: bool(one.reasons))
         assert one.reasons == ["ping timeout"]
         assert one.socket.buffered() == len(one.sockets) == 0

@@ -104,7 +104,8 @@ def test_what_the_web_app_is_not_told_is_nothing() -> None:
         coming, entry=msgspec.structs.replace(coming.entry, membership="join")
     )
     (membership, entry), own = frames.room_frames(coming, HERE), frames.own_frame(coming, HERE)
-    silent = [heartbeat(frames.cursor_at("0badcafe", 26)), membership, own, frames.unread(ROOM, "0", 1, 0, marked=False)]
+    nothing_read = frames.unread(ROOM, "0", 1, 0, marked=False)
+    silent = [heartbeat(HERE), membership, own, nothing_read]
     assert wire().join([one for one in silent if one is not None]) == b""
     (told,) = read(wire().join([entry]))
     assert told[1]["content"]["membership"] == "join"

@@ -16,9 +16,13 @@ from aiohttp.test_utils import TestServer
 
 from openmeet_bridge.api import middleware, open_streams
 from openmeet_bridge.api import streams as streams_api
+from openmeet_bridge.api.admission import Admission
 from openmeet_bridge.api.endpoint import register
 from openmeet_bridge.api.open_streams import OpenStreams
+from openmeet_bridge.api.peers import Peers
 from openmeet_bridge.api.sessions import Session
+from openmeet_bridge.api.stream_ends import StreamEnds
+from openmeet_bridge.api.stream_limits import StreamLimits
 from openmeet_bridge.bridge.log_view import Standing
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.core.directory import User
@@ -77,10 +81,15 @@ class House:
         self.away = False
         self.url = ""
         self.sockets = Sockets()
+        limits = StreamLimits(streams=4, per_user=2)
         opening = Streams(self, self.hub, replay_entries=REPLAY, chunk=3)
         self.api = streams_api.StreamsApi(
             OpenStreams(
-                opening, self.hub, self.sockets, max_streams=4, max_per_user=2, now=lambda: NOW
+                opening,
+                self.hub,
+                self.sockets,
+                Admission(self.hub, limits, Peers()),
+                StreamEnds(self.hub, limits, now=lambda: NOW),
             )
         )
 

@@ -239,4 +239,4 @@ def test_a_heartbeat_is_a_comment_and_a_place_to_go_on_from() -> None:
 @pytest.mark.parametrize("reason", CloseReason)
 def test_a_browser_stays_away_from_where_it_must_not_come_back(reason: CloseReason) -> None:
     written = WEB_APP_SSE.join([frames.bye(reason)])
-    assert (b"retry: 3600000\nevent: bye\n" in written) == (not reason.reconnect)
+    assert (b"retry: 3600000\nevent: bye\n" in written) == reason.stay_away

@@ -14,6 +14,7 @@
 #define _GNU_SOURCE
 #endif
 #include <netdb.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -133,6 +134,7 @@ uint64_t waiting_to_publish(void);
 void publisher_event(void *publisher, uint32_t events);
 
 /* phases.c */
+extern volatile sig_atomic_t phase_is_over;
 void command(char *line);
 void poll_once(int milliseconds);
 

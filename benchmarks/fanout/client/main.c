@@ -64,9 +64,15 @@ static void obey(void) {
     }
 }
 
+static void end_phase(int number) {
+    (void)number;
+    phase_is_over = 1;
+}
+
 int main(int argc, char **argv) {
     struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, end_phase);
     parse_options(argc, argv);
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

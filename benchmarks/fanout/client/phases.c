@@ -12,9 +12,12 @@
  *                                     without a word, or read again
  *   spin on=0|1
  *   count                             how many streams are there still
+ *
+ * SIGUSR1 ends a phase before its time.
  */
 #include "load.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +29,8 @@ struct phase {
     uint64_t window;
     int poisson;
 };
+volatile sig_atomic_t phase_is_over;
+
 struct reading {
     int64_t at, server;
     double own, core;
@@ -125,7 +130,8 @@ static void run(const struct phase *phase) {
     for (size_t i = 0; i < (size_t)options.rooms * ROOM_WINDOW; i++) flying[i].left = 0;
     timed_from = start + (int64_t)(phase->warm * 1e9);
     timed_to = timed_from + (int64_t)(phase->seconds * 1e9);
-    while ((now = now_ns()) < timed_to) {
+    phase_is_over = 0;
+    while ((now = now_ns()) < timed_to && !phase_is_over) {
         if (!from.at && now >= timed_from) {
             counters = (struct counters){0};
             delays.count = last_delays.count = 0;
@@ -138,6 +144,7 @@ static void run(const struct phase *phase) {
         if (options.batch > 1) publish_waiting();
         poll_once(options.spin && phase->kind != IDLE ? 0 : 1);
     }
+    if (!from.at) from = read_all();
     to = read_all();
     struct counters at_end = counters;
     int64_t end = now_ns();

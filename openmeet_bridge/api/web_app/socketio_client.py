@@ -36,6 +36,7 @@ class Client:
         cursor: Where it wants to go on.
         socket: Its connection.
         wire: How its namespace is written.
+        address: From where it comes; None where that does not count.
         clock: Seconds, of a clock that never goes back.
 
     Attributes:
@@ -48,12 +49,14 @@ class Client:
         cursor: str | None,
         socket: EngineSocket,
         wire: SocketIoWire,
+        address: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session = session
         self.cursor = cursor
         self.socket = socket
         self.wire = wire
+        self.address = address
         self.subscriber: Subscriber | None = None
         self._clock = clock
         self._running = 0

@@ -21,7 +21,7 @@ from ...stream.reasons import CloseReason
 from ...stream.socketio_wire import DEFAULT, MATRIX, SOCKETIO, SOCKETIO_DEFAULT
 from ..open_streams import OpenStreams
 from .socketio_client import Client
-from .socketio_engine import MOST_STRANGERS, QUIET, Engine
+from .socketio_engine import ADDRESS, MOST_STRANGERS, QUIET, Engine
 from .socketio_events import Events
 from .socketio_handshake import Handshake, Hello, Refused
 from .socketio_limits import SocketLimits
@@ -71,6 +71,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             allow_upgrades="websocket" in transports,
             limits=limits,
             stream_sockets=streams.sockets,
+            admission=streams.admission,
             most_strangers=most_strangers,
         )
         self._handshake = handshake
@@ -131,6 +132,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
     async def _answer(
         self, client: Client, ack_id: int | None, name: object, payload: object = None
     ) -> None:
+        self._streams.ends.sign(client.session.mxid)
         client.answer(ack_id, await self._answers.answer(client, name, payload))
 
     # Coming
@@ -164,7 +166,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             socket, hello = self.eio.sockets.get(eio_sid), Hello(environ, auth)
             try:
                 session = await self._handshake.session(hello)
-                self._streams.admit(session)
+                self._streams.admit(session, environ[ADDRESS])
             except Refused as refusal:
                 raise SocketRefused(str(refusal)) from None
             except BridgeError as error:
@@ -173,14 +175,16 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
                     socket.end(error.errcode)
                 raise SocketRefused("Try again later") from None
             if socket is not None:
-                self._greeted[sid] = Client(session, hello.cursor, socket, _WIRES[namespace])
+                self._greeted[sid] = Client(
+                    session, hello.cursor, socket, _WIRES[namespace], environ[ADDRESS]
+                )
 
         return greet
 
     def _begin(self, client: Client) -> None:
         """Let a client's stream begin; with it the transport is dropped."""
         socket, session = client.socket, client.session
-        subscriber = self._streams.subscriber(session, socket, client.wire)
+        subscriber = self._streams.subscriber(session, socket, client.wire, client.address)
 
         def ended() -> None:
             reason = subscriber.reason

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ...core.errors import LimitExceeded
 from ...stream.frames import Bye, Frame
+from ...stream.reasons import CloseReason
 from ...stream.web_app_frames import translated
 from ..endpoint import Call, Endpoints
 from ..open_streams import OpenStreams
@@ -67,7 +68,7 @@ class EventStream:
 
 def _blocks(frame: Frame) -> Iterator[bytes]:
     place = b"id: %b\n" % str(frame.cursor).encode() if frame.cursor else b""
-    if isinstance(frame.source, Bye) and not frame.source.reconnect:
+    if isinstance(frame.source, Bye) and CloseReason(frame.source.reason).stay_away:
         # EventSource comes back whatever the reason, and would push out the stream that it was
         # ended for.
         yield b"retry: %d\n" % _STAY_AWAY_MS

@@ -5,22 +5,23 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final
 
-from ..finding import Finding, Outcome, Report, fail, ok, skip
+from ..finding import Finding, Outcome, Report, fail, ok, skip, warn
 from .advice import BRIDGE, PASSING, failed
 from .client import Client
 from .reading import Reading
 from .resuming import Way, key, lasting
 from .scene import Scene, made
 from .sse_client import sse
-from .trouble import Silent
+from .trouble import Silent, Trouble
 from .watch import Watch
 
 CHECKS: Final = ("room", "delivery", "latency", "resume_messages")
 
+_NAME_ANOTHER = "name a room of theirs, by its id"
 _LIVE = 3
 _MISSED = 3
 _TEXT = "Test of the streams by `openmeet-bridge doctor`, {}. Please do not mind it."
@@ -69,17 +70,18 @@ async def examine(scene: Scene, watch: Watch, ways: Sequence[Way], report: Repor
         return
     room = await made("room", _room(scene))
     report(room)
-    if room.fix:
+    if room.outcome is Outcome.FAIL:
         for check in CHECKS[1:]:
             report(skip(check, "needs a room of the user's"))
         return
     sent = Sent(scene)
     async with AsyncExitStack() as stack:
         readers = dict(watch.readings)
-        if scene.other is not None and await _is_in(scene, scene.other):
-            reading = await stack.enter_async_context(sse(scene.other, path=scene.surface.stream))
-            if await reading.greeted(scene.patience.first) is not None:
-                readers["second user"] = reading
+        if scene.other is not None and room.outcome is Outcome.OK:
+            stream = sse(scene.other, path=scene.surface.stream)
+            with suppress(Trouble):  # of which enough was said where the first user's was opened
+                readers["second user"] = await stack.enter_async_context(stream)
+                await readers["second user"].greeted(scene.patience.first)
         live = {name: one for name, one in readers.items() if one.hello and one.ended is None}
         report(await made("delivery", _delivery(scene, live, sent)))
         report(_latency(live, sent))
@@ -91,7 +93,9 @@ async def examine(scene: Scene, watch: Watch, ways: Sequence[Way], report: Repor
 
 async def _room(scene: Scene) -> Finding:
     if not await _is_in(scene, scene.client):
-        return fail("room", "the first user is not in it", "name a room of theirs, by its id")
+        return fail("room", "the first user is not in it", _NAME_ANOTHER)
+    if scene.other is not None and not await _is_in(scene, scene.other):
+        return warn("room", "the second user is not in it, and reads nothing", _NAME_ANOTHER)
     return ok("room", "is there; messages are sent to it now")
 
 
@@ -104,6 +108,8 @@ async def _is_in(scene: Scene, client: Client) -> bool:
 
 async def _delivery(scene: Scene, readers: Mapping[str, Reading], sent: Sent) -> Finding:
     """Every message reaches every open stream, once, in the order of sending."""
+    if not readers:
+        return skip("delivery", "needs an open stream")
     for _ in range(_LIVE):
         await sent.one()
     await _all_have(readers.values(), sent.at, scene.patience.first)
@@ -112,8 +118,6 @@ async def _delivery(scene: Scene, readers: Mapping[str, Reading], sent: Sent) ->
         for name, reading in readers.items()
         if (flaw := _flaw(reading.messages(sent.at), list(sent.at)))
     ]
-    if not readers:
-        return skip("delivery", "needs an open stream")
     if wrong:
         text = "what was sent did not come once, in order, on every stream"
         return fail("delivery", text, BRIDGE.fix, wrong)

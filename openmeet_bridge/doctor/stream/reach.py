@@ -56,7 +56,7 @@ async def examine(scene: Scene, seconds: float, report: Report) -> bool:
 async def _address(scene: Scene) -> Finding:
     try:
         answer = await scene.stranger.ask("GET", _ME)
-        if answer.status != 401 and await _has_web_app(scene.stranger):
+        if not _is_bridges(answer, "errcode") and await _has_web_app(scene.stranger):
             scene.surface = WEB_APP_API
             by = _proxy(answer.headers)
             text = "the bridge answers what OpenMeet's web app calls; its own API is elsewhere"
@@ -71,9 +71,12 @@ async def _address(scene: Scene) -> Finding:
 
 
 async def _has_web_app(stranger: Client) -> bool:
-    answer = await stranger.ask("GET", WEB_APP_EVENTS)
-    refused = Refused(answer.status, answer.headers, answer.body)
-    return answer.status == 401 and refused.error is not None
+    return _is_bridges(await stranger.ask("GET", WEB_APP_EVENTS), "statusCode")
+
+
+def _is_bridges(answer: Answer, key: str) -> bool:
+    """Whether a refusal has the shape of one of the bridge's surfaces."""
+    return answer.status == 401 and f'"{key}"'.encode() in answer.body
 
 
 def _answered(answer: Answer) -> Finding:

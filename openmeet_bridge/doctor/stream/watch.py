@@ -66,12 +66,10 @@ class Watch:
     async def __aenter__(self) -> Watch:
         client = self._scene.client
         self.began = time.monotonic()
-        streams: dict[str, AbstractAsyncContextManager[Reading]] = {
-            SOCKETIO: socketio(client),
-            WEB_APP: sse(client, path=WEB_APP_EVENTS),
-        }
+        streams: dict[str, AbstractAsyncContextManager[Reading]] = {}
         if self._scene.surface.whole:
             streams |= {SSE: sse(client), WS: websocket(client)}
+        streams |= {SOCKETIO: socketio(client), WEB_APP: sse(client, path=WEB_APP_EVENTS)}
         for wire, stream in streams.items():
             try:
                 self.readings[wire] = await self._stack.enter_async_context(stream)
@@ -172,10 +170,12 @@ class Watch:
         """Wait for the end of the watch, and report what became of the streams.
 
         Args:
-            seconds: How long is watched.
+            seconds: How long each is watched.
             report: Takes the findings.
         """
-        await asyncio.sleep(max(0.0, self.began + seconds - time.monotonic()))
+        # From the last of their beginnings on, so that each is watched for as long.
+        hellos = [one.hello.at for one in self.readings.values() if one.hello is not None]
+        await asyncio.sleep(max([self.began, *hellos]) + seconds - time.monotonic())
         until = time.monotonic()
         for wire in WIRES:
             reading = self.readings.get(wire)

@@ -30,7 +30,17 @@ from .portals import (
     visible,
 )
 from .snapshot import snapshot
-from .users import delete_user, known_users, put_user, rename_user, user, user_by_openmeet_id, users
+from .users import (
+    caller,
+    delete_user,
+    known_users,
+    put_user,
+    rename_user,
+    sign_out,
+    user,
+    user_by_openmeet_id,
+    users,
+)
 
 __all__ = [
     "Head",
@@ -40,6 +50,7 @@ __all__ = [
     "blocked_by",
     "blockers_of",
     "buried",
+    "caller",
     "compared",
     "delete_block",
     "delete_member",
@@ -73,6 +84,7 @@ __all__ = [
     "rename_user",
     "renew_portal",
     "seen",
+    "sign_out",
     "snapshot",
     "suspend",
     "unsettled_members",

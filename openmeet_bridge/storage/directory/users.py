@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from ...core.directory import User
 from ...core.ids import TenantId, UserSlug
@@ -12,6 +14,18 @@ SELECT_USER = """
     SELECT u.tenant, u.slug, u.openmeet_id, u.name, u.avatar_url, u.active, ghost.mxid
     FROM directory_user AS u LEFT JOIN ghost USING (tenant, slug)
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A user who calls with a token.
+
+    Attributes:
+        signed_out: Whether they were signed out since the token was issued.
+    """
+
+    user: User
+    signed_out: bool
 
 
 async def put_user(connection: Connection, user: User) -> None:
@@ -112,6 +126,58 @@ async def user_by_openmeet_id(
         f"{SELECT_USER} WHERE u.tenant = $1 AND u.openmeet_id = $2", tenant, openmeet_id
     )
     return User(**dict(row)) if row else None
+
+
+async def caller(
+    connection: Connection,
+    tenant: TenantId,
+    openmeet_id: int | None,
+    slug: UserSlug | None,
+    issued_at: float | None,
+) -> Caller | None:
+    """Return a user by OpenMeet's number, or where that is None by slug.
+
+    Args:
+        connection: The database.
+        tenant: Whose user.
+        openmeet_id: The number.
+        slug: The slug.
+        issued_at: When the token was issued (seconds since the epoch); None where it is not known,
+            and then it is taken for a new one.
+    """
+    column, value = ("slug", slug) if openmeet_id is None else ("openmeet_id", openmeet_id)
+    row = await connection.fetchrow(
+        f"""
+        SELECT u.tenant, u.slug, u.openmeet_id, u.name, u.avatar_url, u.active, ghost.mxid,
+               coalesce(u.signed_out_at >= to_timestamp($3), false) AS signed_out
+        FROM directory_user AS u LEFT JOIN ghost USING (tenant, slug)
+        WHERE u.tenant = $1 AND u.{column} = $2
+        """,  # noqa: S608  (one of two names)
+        tenant,
+        value,
+        issued_at,
+    )
+    if row is None:
+        return None
+    found = dict(row)
+    signed_out = found.pop("signed_out")
+    return Caller(User(**found), signed_out)
+
+
+async def sign_out(connection: Connection, tenant: TenantId, slug: UserSlug) -> datetime | None:
+    """Note that a user's tokens that were issued until now are of no use; return when that was.
+
+    None where there is no such user.
+    """
+    moment: datetime | None = await connection.fetchval(
+        """
+        UPDATE directory_user SET signed_out_at = clock_timestamp()
+        WHERE tenant = $1 AND slug = $2 RETURNING signed_out_at
+        """,
+        tenant,
+        slug,
+    )
+    return moment
 
 
 async def users(connection: Connection, tenant: TenantId, limit: int) -> list[User]:
