@@ -28,6 +28,14 @@ from .wire import Connection, bearer, request
 _HOST = "127.0.0.1"
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
+LIMITS = {
+    "streams": 30_000,
+    "streams_per_address": 30_000,
+    "stream_connects_per_second": 1_000_000,
+    "stream_connects_per_user": 1_000.0,
+}
+"""Limits of a bridge that is measured: all readers are on this machine, and come at once."""
+
 _numbers = itertools.count(1)
 _txn_ids = itertools.count(1)
 
@@ -124,6 +132,7 @@ def running(
                 "service_keys": [world.SERVICE_KEY],
             }
         ],
+        "limits": LIMITS,
         "logging": {"level": "error"},
         **settings,
     }

@@ -20,6 +20,7 @@ from openmeet_bridge.demo.synapse import free_port
 from openmeet_bridge.matrix.registration import generate
 
 from .. import world
+from ..house import LIMITS
 from . import programs
 from .cores import Cores
 
@@ -208,7 +209,7 @@ def memory_config(folder: Path, public: Address, settings: Mapping[str, object])
         "database": f"postgresql://{listen}/nothing",
         "listen": {"public": str(public)},
         "tenants": [{"id": world.TENANT, "name": "Benchmark", "jwt": jwt}],
-        "limits": {"streams": 30_000},
+        "limits": LIMITS,
         "logging": {"level": "error"},
         **settings,
     }

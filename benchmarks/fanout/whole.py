@@ -35,9 +35,8 @@ def whole_bridge(wire: str, postgres: EmbeddedPostgres, people: Inhabitants) -> 
     @contextmanager
     def start(folder: Path, cores: Cores) -> Iterator[Server]:
         plan = house.plan(folder / "house")
-        settings = {"limits": {"streams": 30_000}}
         with cores.of_server():
-            running = house.running(plan, postgres, settings=settings)
+            running = house.running(plan, postgres)
             bridge = running.__enter__()
         try:
             _furnish(bridge, people)

@@ -78,15 +78,25 @@ class Admission:
         """Look whether a stream could begin for whoever asks.
 
         Raises:
+            LimitExceeded: As :meth:`look`.
+        """
+        address = self.address(request)
+        try:
+            self.look(address)
+        except LimitExceeded:
+            if self._is_full(address):
+                self._tell_of_proxy(request)
+            raise
+
+    def look(self, address: str | None) -> None:
+        """Look whether a stream could begin.
+
+        Raises:
             LimitExceeded: It could not: 503 where the process takes no more at the moment, 429
                 where the address has too many.
         """
         self._check_house()
-        try:
-            self._check_address(self.address(request))
-        except LimitExceeded:
-            self._tell_of_proxy(request)
-            raise
+        self._check_address(address)
         if self._rate.wait(self._restored, self._clock()):
             raise _too_fast()
 
@@ -94,7 +104,7 @@ class Admission:
         """Take a turn for a stream of a user's; their oldest goes where they have too many.
 
         Raises:
-            LimitExceeded: As :meth:`arrive`; or 429 where the user comes back too often.
+            LimitExceeded: As :meth:`look`; or 429 where the user comes back too often.
         """
         self._check_house()
         self._check_address(address)
@@ -130,9 +140,12 @@ class Admission:
             raise _refusal("full", text, 503, _FULL)
 
     def _check_address(self, address: str | None) -> None:
-        if address and self._addresses.get(address, 0) >= self._limits.per_address:
+        if self._is_full(address):
             text = "Too many streams are open from your address."
             raise _refusal("address", text, 429, _ADDRESS_FULL)
+
+    def _is_full(self, address: str | None) -> bool:
+        return address is not None and (self._addresses.get(address, 0) >= self._limits.per_address)
 
     def _tell_of_proxy(self, request: web.Request) -> None:
         """Let the operator know what it may come from; a spoofed header makes few lines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import typing
@@ -62,10 +63,9 @@ def decode_query(request: web.Request, into: type[S]) -> S:
     the authenticators, and some EventSource polyfills add names of their own.
     """
     values: dict[str, str | list[str]] = {}
-    for field in msgspec.structs.fields(into):
-        name = field.encode_name
+    for name, takes_many in _names(into):
         given = request.query.getall(name, [])
-        if given and _takes_many(field.type):
+        if given and takes_many:
             values[name] = given
         elif len(given) > 1:
             raise _refused("query", {f"query.{name}": "is given more than once"})
@@ -176,6 +176,16 @@ def _unusable_texts(place: str, value: object) -> Iterable[tuple[str, str]]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _unusable_texts(f"{place}[{index}]", inner)
+
+
+@functools.cache
+def _names(into: type[msgspec.Struct]) -> tuple[tuple[str, bool], ...]:
+    """Return the names of a struct's fields, and whether each takes several values.
+
+    Found out once: it takes as long as everything else that a request needs.
+    """
+    fields = msgspec.structs.fields(into)
+    return tuple((field.encode_name, _takes_many(field.type)) for field in fields)
 
 
 def _takes_many(annotation: Any) -> bool:

@@ -45,7 +45,7 @@ def error_response(error: BridgeError) -> web.Response:
         status=error.status,
         body=_ENCODER.encode(error_body(error)),
         content_type="application/json",
-        headers={"Cache-Control": "no-store"},
+        headers={"Cache-Control": "no-store", **error.headers},
     )
     if error.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, 11.6.1: a 401 must name one

@@ -125,8 +125,7 @@ _REFUSALS: Final = """\
 
 A stream that cannot begin is refused with an error of the usual shape (`M_LIMIT_EXCEEDED`), with
 `retry_after_ms` and `Retry-After`; the time differs from one to the next, so that not all come back
-at once. A client of Socket.IO is refused so when it connects; later its transport is dropped, and
-it comes back by itself.
+at once. Of a client of Socket.IO the transport is dropped, so that it comes back by itself.
 
 | status | limit | come back after |
 | --- | --- | --- |

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from ..core.errors import LimitExceeded
 from ..stream.frames import FRAME_TYPES, SSE, WS
-from ..stream.ws_handshake import UpgradeRefused
+from ..stream.ws_handshake import UpgradeRefused, UpgradeRequired
 from .endpoint import Call, Endpoints
 from .open_streams import OpenStreams
 from .sessions import Session
@@ -56,7 +56,7 @@ class StreamsApi:
         "/api/v1/ws",
         produces="application/json",
         frames=FRAME_TYPES,
-        errors=(LimitExceeded, UpgradeRefused),
+        errors=(LimitExceeded, UpgradeRefused, UpgradeRequired),
     )
     async def ws(self, call: Call[Session, None, StreamQuery, None]) -> web.StreamResponse:
         """Everything that happens in my rooms, as WebSocket messages.

@@ -15,8 +15,11 @@ from ..stream.bus import EVERYBODY
 from ..stream.signals import Attendant, Attending, Left, WhoIsThere
 from .presence_elsewhere import SILENT, PresenceElsewhere
 
-AT_A_TIME: Final = 5000
+AT_A_TIME: Final = 2000
 """Of so many people it is said in a second how they are there; of others in the next."""
+
+TOGETHER: Final = 100
+"""Of so many it is said in one signal: whoever hears it does nothing else for a millisecond."""
 
 _TICKS_OF_A_ROUND = 60
 _BEAT = 5.0
@@ -55,6 +58,7 @@ class PresenceSharing:
         self._round: list[Mxid] = []
         self._spoke_at = self._looked_at = clock()
         self._up_to_date = False
+        self._left = False
         broadcast.on(Attending, self._heard)
         broadcast.on(Left, lambda said: gone(self.elsewhere.leave(said.origin)))
         broadcast.on(WhoIsThere, lambda _: self._say_all())
@@ -77,7 +81,7 @@ class PresenceSharing:
         Returns:
             Who was there by a process that has died.
         """
-        if self._broadcast.alone:
+        if self._broadcast.alone or self._left:
             return []
         now, deaf = self._clock(), self._broadcast.deaf
         if deaf or now - self._looked_at > SILENT / 2:
@@ -91,7 +95,8 @@ class PresenceSharing:
         return self.elsewhere.expire(deaf=deaf)
 
     def leave(self) -> None:
-        """Say that this process ends, and with it all that it has said."""
+        """Say that this process ends, and with it all that it has said; and then nothing more."""
+        self._left = True
         self._broadcast.say(EVERYBODY, Left(self._broadcast.origin), fleeting=True)
 
     def _heard(self, said: Attending) -> None:
@@ -116,7 +121,7 @@ class PresenceSharing:
         for one in people:
             if not one.streams and not one.idle:
                 self._mine.discard(one.mxid)
-        parts = list(in_parts(people))
+        parts = list(in_parts(people, TOGETHER))
         if not parts and self._mine and now - self._spoke_at >= _BEAT:
             parts = [()]  # so that nobody takes this process for dead
         for part in parts:

@@ -10,6 +10,7 @@ from ..core.cursor import Cursor
 from ..core.errors import Unavailable
 from ..core.ids import Mxid, Position, RoomId, TenantId
 from ..stream import frames
+from ..stream.change import Change
 from ..stream.frames import Frame
 from ..stream.hub import Hub
 from ..stream.subscriber import Phase, Subscriber
@@ -87,6 +88,31 @@ class Streams:
                 return set(joined)
         raise Unavailable("You come and go too fast. Try again.")
 
+    async def change(self, subscriber: Subscriber, change: Change) -> None:
+        """Let a live stream bring other rooms or kinds of frames from now on, and say so.
+
+        Raises:
+            Unavailable: The database is away, or what is in it does not come through. Nothing
+                has changed then.
+        """
+        before, wanted = subscriber.wanted, change.rooms
+        if wanted is not None and (before is None or wanted <= before):
+            self._hub.change(subscriber, change, subscriber.rooms & wanted)
+            return
+        if before == wanted:
+            self._hub.change(subscriber, change, subscriber.rooms)
+            return
+        for _ in range(_LOOKS):
+            moves = subscriber.moves
+            standing = await self._log.standing(subscriber.tenant, subscriber.mxid)
+            await self._delivered(standing.position)
+            # Else a coming or going was delivered that may be newer than what was read.
+            if subscriber.moves == moves:
+                rooms = standing.rooms if wanted is None else standing.rooms & wanted
+                self._hub.change(subscriber, change, rooms)
+                return
+        raise Unavailable("You come and go too fast. Try again.")
+
     async def _delivered(self, position: Position) -> None:
         try:
             async with asyncio.timeout(_DELIVERY):
@@ -127,7 +153,7 @@ class Streams:
         if len(missed) > self._replay_entries:
             self._reset(subscriber, up_to)
             return
-        await self._write(subscriber, [list(self._frames(one, subscriber.mxid)) for one in missed])
+        await self._write(subscriber, [list(self._frames(one, subscriber)) for one in missed])
 
     def _reset(self, subscriber: Subscriber, up_to: Position) -> None:
         here = frames.cursor_at(self._hub.epoch, up_to)
@@ -141,12 +167,14 @@ class Streams:
             subscriber.write([frame for entry in some for frame in entry])
             await subscriber.sink.drain()
 
-    def _frames(self, missed: Missed, mxid: Mxid) -> Iterator[Frame]:
+    def _frames(self, missed: Missed, subscriber: Subscriber) -> Iterator[Frame]:
         logged, readable = missed
+        mxid = subscriber.mxid
         cursor = frames.cursor_at(self._hub.epoch, logged.position)
         effect = logged.effect
         own = frames.own_frame(logged, cursor) if effect and effect.user.mxid == mxid else None
         if own is not None:
             yield own
+        readable = readable and subscriber.wants(logged.entry.room_id)
         if readable and (logged.readers is None or mxid in logged.readers):
             yield from frames.room_frames(logged, cursor)

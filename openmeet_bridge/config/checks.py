@@ -46,6 +46,9 @@ def check(source: Source, config: Config) -> None:
         raise source.error("database", "expected embedded or a postgresql:// address")
     if config.bus not in (LOCAL, EMBEDDED):
         _check_bus(source, config.bus)
+    if config.workers > 1 and config.bus == LOCAL:
+        reason = "several workers need a valkey:// address, or `embedded` for development"
+        raise source.error("bus", reason)
     _check_listeners(source, config)
     _check_proxies(source, config.listen.trusted_proxies)
     _check_heartbeat(source, config.stream.heartbeat)

@@ -6,6 +6,7 @@ response"), so a browser, OpenMeet's backend and Synapse read the same body.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -21,6 +22,7 @@ class BridgeError(Exception):
 
     Attributes:
         position: Which of several things that were asked for together is refused.
+        headers: What an answer over HTTP must carry besides its body.
     """
 
     default_errcode: ClassVar[str] = "M_UNKNOWN"
@@ -42,6 +44,7 @@ class BridgeError(Exception):
         self.retry_after_ms = retry_after_ms
         self.fields = fields or {}
         self.position: int | None = None
+        self.headers: Mapping[str, str] = {}
 
 
 class BadRequest(BridgeError):

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 S = TypeVar("S", bound=Signal)
 
+_SAID = SIGNALS.labels("said")
+_HEARD = SIGNALS.labels("heard")
+
 
 class Broadcast:
     """Delivers to the streams of all processes, and lets their services hear of each other.
@@ -150,7 +153,7 @@ class Broadcast:
         if len(payload) > signals.MAX_BYTES:
             SIGNALS_IGNORED.labels("too_large").inc()
             return
-        SIGNALS.labels("said").inc()
+        _SAID.inc()
         self._bus.say(topic, payload)
 
     def heard(self, payload: bytes) -> None:
@@ -164,7 +167,7 @@ class Broadcast:
             # Of a newer or an older bridge, while all are being replaced.
             SIGNALS_IGNORED.labels("unknown").inc()
             return
-        SIGNALS.labels("heard").inc()
+        _HEARD.inc()
         for handler in self._handlers.get(type(signal), ()):
             try:
                 handler(signal)

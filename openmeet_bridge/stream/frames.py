@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
@@ -58,12 +58,16 @@ class Frame:
         return self._sse
 
     @property
+    def text(self) -> bytes:
+        """The text of a WebSocket message: one JSON object."""
+        place = b',"cursor":"%b"' % str(self.cursor).encode() if self.cursor else b""
+        return b'{"type":"%b"%b,"data":%b}' % (self.type.encode(), place, self.data)
+
+    @property
     def ws(self) -> bytes:
         """The frame as one unmasked WebSocket text frame (RFC 6455, section 5.2)."""
         if self._ws is None:
-            place = b',"cursor":"%b"' % str(self.cursor).encode() if self.cursor else b""
-            text = b'{"type":"%b"%b,"data":%b}' % (self.type.encode(), place, self.data)
-            self._ws = ws_text(text)
+            self._ws = ws_text(self.text)
         return self._ws
 
 
@@ -183,6 +187,33 @@ class Bye(msgspec.Struct):
     reconnect: bool
 
 
+class Subscribed(msgspec.Struct):
+    """What the stream brings from now on; null is all.
+
+    `rooms` are those of the rooms asked for in which the reader is; the others follow when the
+    reader comes into them.
+    """
+
+    id: str | int | None
+    rooms: Sequence[RoomId] | None
+    types: Sequence[str] | None
+
+
+class Pong(msgspec.Struct):
+    """The answer to a ping."""
+
+    id: str | int | None
+
+
+class Complaint(msgspec.Struct, omit_defaults=True):
+    """A message of the reader's that was not understood, or could not be done."""
+
+    errcode: str
+    error: str
+    id: str | int | None = None
+    fields: Mapping[str, str] | None = None
+
+
 FRAME_TYPES: dict[str, type] = {
     "hello": Hello,
     "timeline": Entry,
@@ -197,8 +228,17 @@ FRAME_TYPES: dict[str, type] = {
     "send.failed": SendFailed,
     "reset": Reset,
     "bye": Bye,
+    "subscribed": Subscribed,
+    "pong": Pong,
+    "error": Complaint,
 }
 """Every frame and the shape of its data, for the API reference."""
+
+ALWAYS: Final = frozenset({"hello", "heartbeat", "reset", "bye", "subscribed", "pong", "error"})
+"""What every stream brings, whatever was asked for: it is about the stream itself."""
+
+CHOICE: Final = frozenset(FRAME_TYPES) - ALWAYS
+"""What may be left out."""
 
 
 def hello(user: Person, cursor: Cursor, heartbeat: float, *, begins: bool = True) -> Frame:
@@ -225,6 +265,29 @@ def bye(reason: CloseReason) -> Frame:
 def heartbeat(cursor: Cursor) -> Frame:
     """Nothing has happened; but who comes back with this cursor has less to be given."""
     return Frame("heartbeat", b"{}", cursor)
+
+
+def subscribed(
+    request: str | int | None,
+    rooms: Sequence[RoomId] | None,
+    types: Sequence[str] | None,
+    cursor: Cursor,
+) -> Frame:
+    """What the stream follows from this cursor on, as its reader has asked."""
+    change = Subscribed(request, rooms, types)
+    return Frame("subscribed", _encoder.encode(change), cursor, change)
+
+
+def pong(request: str | int | None) -> Frame:
+    """The answer to a ping in a message, for clients that can send no other."""
+    return _frame("pong", Pong(request))
+
+
+def complaint(
+    request: str | int | None, errcode: str, error: str, fields: Mapping[str, str] | None = None
+) -> Frame:
+    """A message of the reader's has no effect."""
+    return _frame("error", Complaint(errcode, error, request, fields or None))
 
 
 def typing(room_id: RoomId, users: Sequence[Person]) -> Frame:

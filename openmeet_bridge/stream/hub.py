@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 
 from ..core.entry import LogEntry
 from ..core.ids import Mxid, Position, RoomId, TenantId
 from ..telemetry import STREAMS, STREAMS_CLOSED
 from .audience import Audience
+from .change import Change
 from .frames import Frame, bye, cursor_at, heartbeat, own_frame, room_frames, room_removed
 from .reasons import CloseReason
 from .recent import Recent
@@ -148,6 +149,7 @@ class Hub:
         for position, room_id, joined in subscriber.effects:
             if position > known_at:
                 (subscriber.rooms.add if joined else subscriber.rooms.discard)(room_id)
+        subscriber.rooms = set(filter(subscriber.wants, subscriber.rooms))
         subscriber.effects = []
         subscriber.phase = Phase.REPLAYING
         for room_id in subscriber.rooms:
@@ -189,6 +191,32 @@ class Hub:
             if new:
                 self._flush({subscriber: self.greeting(new)})
         return True
+
+    def change(self, subscriber: Subscriber, change: Change, rooms: Set[RoomId]) -> None:
+        """Let a live stream bring other rooms or kinds of frames from here on, and say so.
+
+        Args:
+            subscriber: The stream.
+            change: What it brings.
+            rooms: The rooms in which its user is, of those that it wants.
+        """
+        self._sweep.settle(subscriber)
+        if subscriber.phase is not Phase.LIVE:
+            return
+        for room_id in subscriber.rooms - rooms:
+            self._unfollow(subscriber, room_id)
+        kept = [self._rooms[room_id] for room_id in subscriber.rooms]
+        for audience in kept:
+            audience.discard(subscriber)
+        subscriber.wire, subscriber.wanted = change.wire, change.rooms
+        for audience in kept:
+            audience.add(subscriber)
+        new = rooms - subscriber.rooms
+        subscriber.rooms |= new
+        for room_id in new:
+            self._follow(subscriber, room_id)
+        answer = change.answer(subscriber.rooms, cursor_at(self.epoch, self.position))
+        self._flush({subscriber: [answer, *self.greeting(new)]})
 
     def unfollow(self, subscriber: Subscriber, room_id: RoomId) -> None:
         """Let a live stream give up a room, until it follows it again or its user comes anew."""
@@ -325,6 +353,13 @@ class Hub:
                 self._offer(subscriber, None, frame, outgoing)
         self._flush(outgoing)
 
+    def tell(self, subscriber: Subscriber, frame: Frame) -> None:
+        """Deliver a frame to one stream, once its rooms are known."""
+        if subscriber.phase in (Phase.REPLAYING, Phase.LIVE):
+            outgoing: Outgoing = defaultdict(list)
+            self._offer(subscriber, None, frame, outgoing)
+            self._flush(outgoing)
+
     async def beat(self) -> None:
         """Send heartbeats for ever: each second to one slot of the streams."""
         slot = 0
@@ -392,11 +427,11 @@ class Hub:
             if subscriber.phase is Phase.ENTERING:
                 subscriber.effects.append((logged.position, room_id, effect.joined))
             elif logged.position > subscriber.floor:
-                if effect.joined:
+                if not effect.joined:
+                    self._unfollow(subscriber, room_id)
+                elif subscriber.wants(room_id):
                     subscriber.rooms.add(room_id)
                     self._follow(subscriber, room_id)
-                else:
-                    self._unfollow(subscriber, room_id)
                 concerned.append(subscriber)
         return concerned
 

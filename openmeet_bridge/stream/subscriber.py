@@ -53,6 +53,7 @@ class Subscriber:
 
     Attributes:
         rooms: The rooms whose entries it gets.
+        wanted: Rooms of which it wants to hear, whether or not its user is in them; None: of all.
         floor: Position up to which entries reach it by replay, and never live.
         parked: Frames that came during replay, ``(position or None, frame)``.
         effects: Own comings and goings seen while entering, ``(position, room, joined)``.
@@ -86,6 +87,7 @@ class Subscriber:
         "sink",
         "slot",
         "tenant",
+        "wanted",
         "wire",
     )
 
@@ -97,6 +99,7 @@ class Subscriber:
         self.wire = wire
         self.phase = Phase.ENTERING
         self.rooms: set[RoomId] = set()
+        self.wanted: frozenset[RoomId] | None = None
         self.floor = Position(0)
         self.parked: list[tuple[Position | None, Frame]] = []
         self.effects: list[tuple[Position, RoomId, bool]] = []
@@ -111,10 +114,14 @@ class Subscriber:
         self.number = 0
         self.slot = 0
 
+    def wants(self, room_id: RoomId) -> bool:
+        """Whether it wants to hear of a room in which its user is."""
+        return self.wanted is None or room_id in self.wanted
+
     def write(self, frames: Sequence[Frame]) -> None:
-        """Write frames to the socket, as one write."""
-        if frames and self.phase is not Phase.CLOSED:
-            self.sink.write(self.wire.join(frames))
+        """Write frames to the socket, as one write; nothing where its wire leaves them all out."""
+        if self.phase is not Phase.CLOSED and (data := self.wire.join(frames)):
+            self.sink.write(data)
 
 
 def _nothing() -> None:

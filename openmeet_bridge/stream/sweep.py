@@ -170,10 +170,11 @@ class Sweep:
             one.owed = None
         self._write(share.wire, frames, same)
         if len(same) < len(readers):
-            more: dict[int, Share] = {}
+            more: dict[tuple[Wire, int], Share] = {}
             for one in readers:
                 if one.owed is not None:
-                    part = more.setdefault(id(one.owed), Share(share.wire, one.owed, []))
+                    key = one.wire, id(one.owed)  # it may have changed its wire meanwhile
+                    part = more.setdefault(key, Share(one.wire, one.owed, []))
                     part.readers.append(one)
                     one.owed = None
             for part in more.values():

@@ -6,7 +6,7 @@ import binascii
 import hashlib
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from ..core.errors import BridgeError
@@ -14,7 +14,11 @@ from .deflate import WINDOW
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = "13"
-_UPGRADE = {"Upgrade": "websocket", "Connection": "Upgrade"}
+_REQUIRED = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": _VERSION,
+}
 _DEFLATE = "permessage-deflate"
 _ALONE = "server_no_context_takeover; client_no_context_takeover"
 """Each message is compressed by itself, in both directions."""
@@ -38,42 +42,36 @@ class Headers(Protocol):
 
 
 class UpgradeRefused(BridgeError):
-    """The request is not the opening of a WebSocket that is spoken here.
-
-    Attributes:
-        headers: What the response must have besides its body.
-    """
+    """The request opens a WebSocket, but wrongly."""
 
     default_errcode = "M_INVALID_PARAM"
     default_status = 400
 
-    def __init__(
-        self, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(message, status=status)
-        self.headers = headers or {}
+
+class UpgradeRequired(UpgradeRefused):
+    """The request opens no WebSocket, or not the version that is spoken here."""
+
+    default_status = 426
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers = _REQUIRED
 
 
 def check_upgrade(headers: Headers) -> str:
     """Return the key of a request that opens a WebSocket (RFC 6455, section 4.2.1).
 
     Raises:
-        UpgradeRefused: 426 where it asks for no WebSocket, or for another version of it;
-            400 where it does so wrongly.
+        UpgradeRequired: It asks for no WebSocket, or for another version of it.
+        UpgradeRefused: It asks for one wrongly.
     """
     asked = "websocket" in _tokens(headers, "Upgrade")
     if not asked or "upgrade" not in _tokens(headers, "Connection"):
-        raise UpgradeRefused(
-            "This address speaks WebSocket: send 'Connection: Upgrade' and 'Upgrade: websocket'.",
-            status=426,
-            headers=_UPGRADE,
+        raise UpgradeRequired(
+            "This address speaks WebSocket: send 'Connection: Upgrade' and 'Upgrade: websocket'."
         )
     if _only(headers, "Sec-WebSocket-Version") != _VERSION:
-        raise UpgradeRefused(
-            f"Only version {_VERSION} of WebSocket is spoken here.",
-            status=426,
-            headers={**_UPGRADE, "Sec-WebSocket-Version": _VERSION},
-        )
+        raise UpgradeRequired(f"Only version {_VERSION} of WebSocket is spoken here.")
     key = _only(headers, "Sec-WebSocket-Key")
     if key is None or not _is_key(key):
         raise UpgradeRefused("Sec-WebSocket-Key must be 16 bytes in base64.")

@@ -153,7 +153,7 @@ async def test_what_is_not_in_the_log_is_seen_once_by_all(pair: Pair, scene: Sce
 
 
 async def test_what_the_homeserver_was_asked_for_is_seen_by_both(pair: Pair) -> None:
-    await pair.one.homeserver.ping("openmeet", "txn-of-the-doctor")
+    await pair.one.homeserver.ping(pair.homeserver.registration.id, "txn-of-the-doctor")
     check = "!check:localhost"
     for names in ([pair.one.bot], []):
         content = {"user_ids": names}

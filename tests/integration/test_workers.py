@@ -64,9 +64,12 @@ async def program(
     values = json.loads(settings.file.read_text())
     values |= {"bus": "embedded", "data_dir": str(folder / "data"), "stream": {"drain": 0.2}}
     settings.file.write_text(json.dumps(values))
+    # What the first process has compiled, the others need not.
+    kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "openmeet_bridge", "serve", "-c", str(settings.file)),
         *("--workers", "2"),
+        env=os.environ | kept,
     )
     try:
         async with connected(settings, homeserver.url) as world:

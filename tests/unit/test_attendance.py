@@ -54,3 +54,38 @@ def test_the_window_that_is_looked_at_counts() -> None:
     ann.idle(5.0)
     ann.count(1, 6.0)  # the window that was looked at is closed
     assert ann.state(6.0) == IDLE
+
+
+def test_what_other_processes_hear_counts_as_if_it_were_heard_here() -> None:
+    ann = attendance()
+    ann.count(2, 10.0, ours=False)  # a stream of another process is no sign of life by itself
+    assert (ann.streams, ann.life_at) == (2, 0.0)
+    ann.idle(20.0)
+    ann.idle_elsewhere = 1
+    ann.hear(0.2, 30.0, 31.0)  # the same sign of life, told over a line
+    assert (ann.state(31.0), ann.seen_at(31.0), ann.life_at) == (IDLE, 20.0, 0.0)
+    ann.hear(40.0, None, 41.0)
+    ann.idle_elsewhere = 0
+    assert (ann.state(41.0), ann.idle_words, ann.life_at) == (ONLINE, 0, 40.0)
+    ann.hear(40.0, 50.0, 51.0)
+    ann.idle_elsewhere = 1
+    assert (ann.state(51.0), ann.active_at) == (ONLINE, 50.0)
+    ann.idle(60.0)
+    assert ann.state(60.0) == IDLE
+
+
+def test_who_was_idle_stays_so_when_the_process_ends_that_was_told() -> None:
+    ann = attendance()
+    ann.idle_elsewhere = 1
+    assert ann.state(1.0) == IDLE
+    ann.count(0, 2.0, ours=False)
+    ann.idle_elsewhere = 0
+    ann.count(1, 5.0)
+    assert (ann.state(5.0), ann.stays_idle) == (IDLE, True)
+    ann.hear(50.0, None, 50.0)
+    assert ann.state(50.0) == ONLINE
+    ann.idle(60.0)
+    ann.count(0, 61.0)
+    ann.active(62.0)
+    ann.count(1, 63.0)
+    assert ann.state(63.0) == ONLINE

@@ -223,6 +223,7 @@ def test_one_family_of_keys_for_each_tenant(load_text: Load, block: str, told: s
             "config.yaml:10: limits.streams_per_usr: unknown key; did you mean streams_per_user?",
         ),
         (MINIMAL + "bus: remote\n", "9: bus: expected local, embedded, or an address such as"),
+        (MINIMAL + "workers: 2\n", "bus: several workers need a valkey:// address"),
         (MINIMAL + "stream: {x: 1}\n", "stream.x: unknown key; known keys here: heartbeat"),
         (MINIMAL + "limits: {streams: many}\n", "9: limits.streams: expected a whole number, got"),
         (MINIMAL + "limits: {streams: 0}\n", "9: limits.streams: expected a whole number >= 1"),

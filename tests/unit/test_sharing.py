@@ -534,6 +534,7 @@ async def test_any_worker_can_tell_the_homeserver(world: World) -> None:
     await world.after(15)
     assert await two.telling.step()
     assert world.homeserver.presence[1:] == [(ANN, "offline")]
+    assert not one.telling._people  # who tells nobody keeps nothing of those who are gone
     assert await one.telling.step()
     assert len(world.homeserver.presence) == 2
 

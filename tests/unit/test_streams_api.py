@@ -14,7 +14,7 @@ import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer
 
-from openmeet_bridge.api import middleware, open_streams
+from openmeet_bridge.api import middleware, open_streams, ws_stream
 from openmeet_bridge.api import streams as streams_api
 from openmeet_bridge.api.admission import Admission
 from openmeet_bridge.api.endpoint import register
@@ -379,7 +379,8 @@ async def test_who_goes_while_the_stream_opens_leaves_nothing_behind(house: Hous
 async def test_who_does_not_read_is_cut_and_nobody_else(
     house: House, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(open_streams, "LINGER", 0.05)
+    for module in (open_streams, ws_stream):
+        monkeypatch.setattr(module, "LINGER", 0.05)
     reader, writer = await deaf(house, path)
     async with house.ben(streams.sse) as other:
         await other.wait("hello")
@@ -405,7 +406,8 @@ async def test_a_stream_that_is_not_read_ends_all_the_same(
     house: House, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """Its last bytes cannot be written: the connection must not wait for that for ever."""
-    monkeypatch.setattr(open_streams, "LINGER", 0.05)
+    for module in (open_streams, ws_stream):
+        monkeypatch.setattr(module, "LINGER", 0.05)
     _, writer = await deaf(house, path)
     house.hub._sweep._buffer_bytes = 1 << 24  # so that it is not for its slowness that it ends
     loud = frames.typing(ROOM, [Person(mxid("ben"), "Ben", "B" * 32_768, None)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from openmeet_bridge.bridge.typing import SHOWN
 from openmeet_bridge.core.ids import Mxid
-from openmeet_bridge.core.typists import ECHO_SECONDS, HERE_SECONDS, MOST, Typists
+from openmeet_bridge.core.typists import ECHO_SECONDS, HERE_SECONDS, MOST, THERE_SECONDS, Typists
 
 ANN, BEN = Mxid("@ann:test"), Mxid("@ben:test")
 
@@ -37,3 +37,27 @@ def test_the_newest_word_counts_from_whichever_client() -> None:
     assert not typists.end(BEN, 4.0)
     assert typists.end(ANN, 4.0)
     assert not typists.end(ANN, 4.0)
+
+
+def test_one_list_can_be_told_to_another_and_nobody_types_for_longer() -> None:
+    here, there = Typists(), Typists()
+    here.say(ANN, True, 0.0)
+    here.hear([BEN], 10.0)
+    standing = here.standing(20.0)
+    assert standing == [(ANN, True, HERE_SECONDS - 20), (BEN, False, THERE_SECONDS - 10)]
+    for one in standing:
+        there.learn(*one, 20.0)
+    assert there.at(21.0) == [ANN, BEN]
+    assert there.at(HERE_SECONDS) == here.at(HERE_SECONDS) == [BEN]
+    assert there.at(10.0 + THERE_SECONDS) == []
+    # What is known already is newer, and a list is not told more than it can hold.
+    there.learn(BEN, False, THERE_SECONDS, 50.0)
+    assert there.standing(50.0) == here.standing(50.0)
+    full = Typists()
+    for number in range(MOST):
+        full.learn(Mxid(f"@{number}:test"), False, THERE_SECONDS * 9, 0.0)
+        full.say(Mxid(f"@here{number}:test"), True, 0.0)
+    assert len(full.at(THERE_SECONDS - 1)) == MOST
+    full.learn(ANN, True, 5.0, 1.0)
+    full.learn(BEN, False, 5.0, 1.0)
+    assert not {ANN, BEN} & set(full.at(2.0))

@@ -143,6 +143,22 @@ test('bye: back after a while, or not at all', async () => {
   assert.equal(other.clock.pending, 0);
 });
 
+test('idle: it rests until somebody is there, and goes on where it was', async () => {
+  const world = await live();
+  world.send({ type: 'heartbeat', cursor: 'h7', data: {} });
+  world.send({ type: 'bye', data: { reason: 'idle', reconnect: false } });
+  assert.deepEqual([world.stream.state.phase, world.stream.state.reason], ['resting', 'idle']);
+  assert.equal(world.clock.pending, 0);
+  const before = world.stream.cursor;
+  world.stream.wake();
+  assert.equal(world.stream.state.phase, 'connecting');
+  await settled();
+  world.hello();
+  assert.deepEqual([world.stream.state.phase, world.stream.cursor], ['live', before]);
+  world.stream.wake();
+  assert.equal(world.stream.state.phase, 'live');
+});
+
 test('an expired token may have been renewed: the ticket decides', async () => {
   const world = await live();
   world.refuse.push(new ApiError('expired', { status: 401 }));

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable, Coroutine, Mapping
-from http import HTTPStatus
 from typing import Any, Final
 
 import engineio
 import msgspec
 from aiohttp import web
 
-from ...core.errors import LimitExceeded
 from ...stream.sockets import Sockets
-from ..admission import Admission
 from .socketio_limits import SocketLimits
 from .socketio_socket import EngineSocket
 
@@ -41,7 +37,7 @@ ADDRESS: Final = "openmeet.address"
 
 _STOP_SECONDS = 1.0
 _RESTART: Final = 1012
-_RETRY_AFTER: Final = 5
+_RETRY_AFTER = "5"
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
@@ -50,7 +46,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
     Args:
         limits: What each of them may do.
         stream_sockets: Hold the connections of those on WebSocket.
-        admission: Knows whether there is room.
+        address: Tells by what the streams of a request's client are counted.
         most_strangers: As many may be there of whom nobody knows who they are.
         options: engineio's own.
 
@@ -65,7 +61,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         self,
         limits: SocketLimits,
         stream_sockets: Sockets,
-        admission: Admission,
+        address: Callable[[web.Request], str | None],
         most_strangers: int,
         **options: Any,
     ) -> None:
@@ -80,7 +76,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         self.closing = False
         self._limits = limits
         self._stream_sockets = stream_sockets
-        self._admission = admission
+        self._address = address
         self._most_strangers = most_strangers
         self._strangers: set[EngineSocket] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -116,17 +112,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         self, environ: Mapping[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
         if self.closing or len(self._strangers) >= self._most_strangers:
-            return _refusal(503, "The bridge takes no more clients at the moment.", _RETRY_AFTER)
-        request: web.Request = environ["aiohttp.request"]
-        try:
-            self._admission.arrive(request)
-        except LimitExceeded as full:
-            # No packet of Socket.IO's: who gets one gives up, and who gets this comes back.
-            return _refusal(full.status, full.message, math.ceil((full.retry_after_ms or 0) / 1000))
+            return _unavailable()
         socket = self._new_socket()
         socket.post(b"0" + msgspec.json.encode(self._greeting(socket.sid, transport)))
         said = {name: environ[name] for name in _SAID if name in environ}
-        said[ADDRESS] = self._admission.address(request)
+        said[ADDRESS] = self._address(environ["aiohttp.request"])
         await self._trigger_event("connect", socket.sid, said, run_async=False)
         socket.begin()
         if transport == "polling":
@@ -172,9 +162,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         )
 
 
-def _refusal(status: int, text: str, retry_after: int) -> dict[str, Any]:
+def _unavailable() -> dict[str, Any]:
     return {
-        "status": f"{status} {HTTPStatus(status).phrase.upper()}",
-        "headers": [("Content-Type", "text/plain"), ("Retry-After", str(retry_after))],
-        "response": text.encode(),
+        "status": "503 SERVICE UNAVAILABLE",
+        "headers": [("Content-Type", "text/plain"), ("Retry-After", _RETRY_AFTER)],
+        "response": b"The bridge takes no more clients at the moment.",
     }

@@ -71,7 +71,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             allow_upgrades="websocket" in transports,
             limits=limits,
             stream_sockets=streams.sockets,
-            admission=streams.admission,
+            address=streams.admission.address,
             most_strangers=most_strangers,
         )
         self._handshake = handshake
@@ -165,6 +165,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
             socket, hello = self.eio.sockets.get(eio_sid), Hello(environ, auth)
             try:
+                self._streams.admission.look(environ[ADDRESS])
                 session = await self._handshake.session(hello)
                 self._streams.admit(session, environ[ADDRESS])
             except Refused as refusal:

@@ -296,6 +296,7 @@ export class Chat extends Live {
 
   /** @param {boolean} active Whether somebody is at the page. */
   setActive(active) {
+    if (active) this.stream.wake();
     void this._presence.setActive(active);
   }
 

@@ -18,9 +18,11 @@ import { systemClock } from './types.js';
  * - `live`: the server has said hello, and bytes keep coming.
  * - `reconnecting`: waiting until `retryAt`.
  * - `offline`: as `reconnecting`, and the browser says that there is no network.
+ * - `resting`: the server has ended it, as nobody was there for long; `wake` opens it again.
  * - `denied`: the server does not let us in (`reason`); it needs a person.
  *
- * @typedef {'idle' | 'connecting' | 'live' | 'reconnecting' | 'offline' | 'denied'} Phase
+ * @typedef {'idle' | 'connecting' | 'live' | 'reconnecting' | 'offline' | 'resting' | 'denied'
+ *   } Phase
  *
  * @typedef {object} ConnectionState
  * @property {Phase} phase
@@ -91,9 +93,12 @@ export class Stream {
   /** Tries at once instead of waiting; when live it does nothing. */
   tryNow() {
     const { phase, attempt } = this.state;
-    if (phase === 'reconnecting' || phase === 'offline' || phase === 'denied') {
-      this._connect(attempt);
-    }
+    if (phase !== 'idle' && phase !== 'connecting' && phase !== 'live') this._connect(attempt);
+  }
+
+  /** Somebody is there again: a stream that rests is opened, and any other is left alone. */
+  wake() {
+    if (this.state.phase === 'resting') this._connect(0);
   }
 
   /** The browser says that the network is gone: an open connection is no proof against it. */
@@ -180,7 +185,7 @@ export class Stream {
     // An expired token may have a successor by now; asking for a ticket finds that out.
     if (bye.reconnect || reason === 'token_expired') return this._lost(reason);
     this._drop();
-    return this._set('denied', 0, null, reason);
+    return this._set(reason === 'idle' ? 'resting' : 'denied', 0, null, reason);
   }
 
   /** @param {string | null} reason */

@@ -44,8 +44,16 @@ export class OmApp extends HTMLElement {
     addEventListener('beforeunload', (event) => this._onLeave(event));
     addEventListener('focus', () => this._onAttention());
     document.addEventListener('visibilitychange', () => this._onAttention());
+    for (const sign of ['pointermove', 'pointerdown', 'keydown']) {
+      addEventListener(sign, () => this._onSign(), { capture: true, passive: true });
+    }
     this.addEventListener('keydown', (event) => this._onKey(event));
     void this._boot();
+  }
+
+  /** Somebody is at a page on which nobody was for hours. */
+  _onSign() {
+    if (this._chat?.stream.state.phase === 'resting') this._chat.setActive(true);
   }
 
   /** Somebody looks at the page again, or away. */

@@ -86,6 +86,7 @@ function wordsFor(state) {
   switch (state.phase) {
     case 'connecting': return 'Connecting…';
     case 'offline': return 'You are offline. What you write is sent when you are back.';
+    case 'resting': return 'Paused, as nobody was here for a long time.';
     case 'denied': return REASONS[state.reason ?? ''] ?? `The server refused: ${state.reason}`;
     default: return state.reason === 'shutdown' ? 'The server is restarting.' : 'Connection lost.';
   }
