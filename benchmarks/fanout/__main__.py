@@ -51,7 +51,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Found]] = {
     type=click.Choice(list(MEASUREMENTS)),
     help="Take this measurement only; may be given more than once.",
 )
-@click.option("--quick", is_flag=True, help="About two minutes: shows that all works.")
+@click.option("--quick", is_flag=True, help="Two or three minutes: shows that all works.")
 @click.option(
     "--without-postgres", is_flag=True, help="Leave out the whole bridge, whose log is on disk."
 )
@@ -67,7 +67,7 @@ def main(
 ) -> None:
     """Measure the bridge side by side with nchan, aiohttp, Node's Socket.IO and a bare loop in C.
 
-    Takes about a quarter of an hour, in which the machine must be left alone.
+    Takes about twenty minutes, in which the machine must be left alone.
     """
     began = time.monotonic()
     described = machine.describe()

@@ -71,6 +71,15 @@ class Bench:
             else:
                 self.peers[name] = starter
 
+    def bridges(self, *wires: str) -> dict[str, Starter]:
+        """Return bridges with their log in memory, by name; in a short run only the first."""
+        return {f"bridge-{one}": self.bridge(one) for one in (wires[:1] if self.quick else wires)}
+
+    def others(self, *names: str) -> dict[str, Starter]:
+        """Return those of the other servers that there are; in a short run only the first."""
+        found = {name: self.peers[name] for name in names if name in self.peers}
+        return dict(list(found.items())[:1]) if self.quick else found
+
     def bridge(self, wire: str, *, unpaced: bool = False, **settings: object) -> Starter:
         """Return what runs the bridge with its log in memory."""
         return servers.memory_bridge(wire, unpaced=unpaced, **settings)

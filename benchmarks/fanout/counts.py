@@ -18,9 +18,7 @@ _COLUMNS = ("server", "readers", "1: deliveries/s of a core", "CPU µs", "16: of
 def run(bench: Bench) -> Found:
     """Measure."""
     found = Found(reports=[Report("Cost of a delivery, by readers in one room", _COLUMNS)])
-    names = (FLOOR, BATCHED, NCHAN, "aiohttp-sse", NODE)
-    starters = {name: bench.peers[name] for name in names if name in bench.peers}
-    starters |= {f"bridge-{wire}": bench.bridge(wire) for wire in ("sse", "ws", "socketio")}
+    starters = bench.others(FLOOR, BATCHED, NCHAN, NODE) | bench.bridges("sse", "ws")
     for name, starter in starters.items():
         bench.say(f"  {name}")
         each = _line(bench, found, name, starter)
@@ -39,7 +37,7 @@ def run(bench: Bench) -> Found:
 def _line(bench: Bench, found: Found, name: str, starter: Starter) -> dict[int, float]:
     """Return the cost of a delivery, one event at a time, by the number of readers."""
     each: dict[int, float] = {}
-    wanted = _COUNTS[:-2] if bench.quick else _COUNTS
+    wanted = _COUNTS[:4:2] if bench.quick else _COUNTS
     for count in dict.fromkeys(map(bench.most_readers, wanted)):
         with (
             bench.running(starter) as server,
@@ -56,7 +54,7 @@ def _line(bench: Bench, found: Found, name: str, starter: Starter) -> dict[int, 
 
 
 def _closed(window: int, bench: Bench) -> str:
-    return f"closed window={window} secs={0.3 if bench.quick else 0.7} warm=0.2 drain=10"
+    return f"closed window={window} secs={0.3 if bench.quick else 0.5} warm=0.6 drain=10"
 
 
 def _best(*phases: Phase) -> Phase:

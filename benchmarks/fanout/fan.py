@@ -32,14 +32,11 @@ Round = dict[str, list[Turn]]
 
 def run(bench: Bench) -> Found:
     """Measure."""
-    starters = dict(bench.peers)
-    for wire in ("sse", "ws", "socketio"):
-        starters[f"bridge-{wire}"] = bench.bridge(wire)
-    for wire in ("sse", "ws"):
-        starters[f"bridge-{wire}-unpaced"] = bench.bridge(wire, unpaced=True)
-        whole = bench.whole(wire, [(ONE_ROOM, READERS)])
-        if whole is not None:
-            starters[f"whole-{wire}"] = whole
+    starters = {**bench.peers, **bench.bridges("sse", "ws", "socketio")}
+    starters["bridge-sse-unpaced"] = bench.bridge("sse", unpaced=True)
+    whole = bench.whole("sse", [(ONE_ROOM, READERS)])
+    if whole is not None:
+        starters["whole-sse"] = whole
     rounds = _rounds(bench, starters)
     found = Found(reports=[_report(rounds)], goals=goals(rounds))
     found.visits = [
@@ -63,9 +60,9 @@ def _rounds(bench: Bench, starters: Mapping[str, Starter]) -> list[Round]:
     }
     with bench.all_running(starters, ONE_ROOM, READERS) as clients:
         for client in clients.values():
-            for command in commands.values():
-                client.do(command)  # warm
-        for number in range(2 if bench.quick else 7):
+            client.do(commands["one"])  # warm
+            client.do(commands["many"])
+        for number in range(1 if bench.quick else 6):
             bench.say(f"  round {number + 1}")
             taken: Round = {}
             for name in visits(list(clients), _REFERENCES, bench.chance):

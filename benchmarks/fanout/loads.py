@@ -14,7 +14,7 @@ from .servers import signal_all
 from .spread import Spread
 
 READERS = 1000
-_RATES = (15, 25, 50, 100, 200, 400)
+_RATES = (15, 50, 100, 200, 400)
 _STEADY = 200
 _SATURATED = 0.97
 _COLUMNS = ("server", "events/s", "deliveries/s", "core %", "p50 ms", "p99 ms", "faults")
@@ -34,13 +34,12 @@ def _open(rate: float, seconds: float) -> str:
 def _curves(bench: Bench) -> Found:
     report = Report(f"Delay against load, {READERS:,} readers in one room", _COLUMNS)
     found = Found(reports=[report])
-    starters = {name: bench.peers[name] for name in (FLOOR, NCHAN, NODE) if name in bench.peers}
-    starters |= {f"bridge-{wire}": bench.bridge(wire) for wire in ("sse", "ws")}
+    starters = bench.others(FLOOR, NCHAN, NODE) | bench.bridges("sse", "ws")
     seconds = 1.0 if bench.quick else 2.5
     with bench.all_running(starters, ONE_ROOM, READERS) as clients:
         for name, client in clients.items():
             client.do("closed window=1 secs=0.3 warm=0.2")
-            for rate in _RATES[::2] if bench.quick else _RATES:
+            for rate in _RATES[::3] if bench.quick else _RATES:
                 phase = client.do(_open(rate, seconds))
                 report.rows.append(_row(name, rate, phase))
                 for what in ("p50", "p99"):
@@ -71,11 +70,10 @@ def _steady(bench: Bench) -> Found:
     report = Report(f"{_STEADY} events a second to {READERS:,} readers", _COLUMNS)
     found = Found(reports=[report])
     seconds = 1.5 if bench.quick else 3.0
-    rounds = 2 if bench.quick else 5
-    for wire in ("sse", "ws"):
-        name = f"bridge-{wire}"
+    rounds = 1 if bench.quick else 4
+    for name, starter in bench.bridges("sse", "ws").items():
         with (
-            bench.running(bench.bridge(wire)) as server,
+            bench.running(starter) as server,
             bench.client(server, ONE_ROOM, READERS) as client,
         ):
             alone: list[Phase] = []
@@ -89,7 +87,7 @@ def _steady(bench: Bench) -> Found:
         report.rows += [_row(name, _STEADY, _middle(alone))]
         report.rows += [_row(f"{name}, a thread computes", _STEADY, _middle(beside))]
         found.goals += _steady_goals(name, alone, beside)
-    whole = bench.whole("sse", [(ONE_ROOM, READERS)])
+    whole = None if bench.quick else bench.whole("sse", [(ONE_ROOM, READERS)])
     if whole is not None:
         with bench.running(whole) as server, bench.client(server, ONE_ROOM, READERS) as client:
             client.settle()

@@ -28,12 +28,10 @@ def run(bench: Bench) -> Found:
         _COLUMNS,
     )
     found = Found(reports=[report])
-    starters = {name: bench.peers[name] for name in (FLOOR, NCHAN, NODE) if name in bench.peers}
-    starters["bridge-sse"] = bench.bridge("sse")
-    starters["bridge-ws"] = bench.bridge("ws")
+    starters = bench.others(FLOOR, NCHAN, NODE) | bench.bridges("sse", "ws")
     for name, starter in starters.items():
         ours = name.startswith("bridge")
-        rows = [_visit(bench, starter, large) for _ in range(3 if ours and not bench.quick else 1)]
+        rows = [_visit(bench, starter, large) for _ in range(2 if ours and not bench.quick else 1)]
         middle = sorted(rows, key=lambda row: row[2])[len(rows) // 2]
         report.rows.append((name, *middle))
         if ours:

@@ -14,6 +14,7 @@ from .servers import Server, Starter
 from .spread import Spread
 
 _MOST = 10_000
+_WHOLE = 2_500
 _STEPS = (0.1, 0.25, 0.5, 1.0)
 _SETTLE = 1.0
 _MEMORY = (
@@ -26,9 +27,8 @@ def run(bench: Bench) -> Found:
     report = Report("Readers on whom nothing happens", _MEMORY)
     found = Found(reports=[report])
     most = bench.most_readers(_MOST // 5 if bench.quick else _MOST)
-    names = (BATCHED, NCHAN, "aiohttp-sse", NODE)
-    starters = {name: bench.peers[name] for name in names if name in bench.peers}
-    starters |= {f"bridge-{wire}": bench.bridge(wire) for wire in ("sse", "ws", "socketio")}
+    bridges = bench.bridges("sse", "ws", "socketio")
+    starters = bench.others(BATCHED, NCHAN, "aiohttp-sse", NODE) | bridges
     for name, starter in starters.items():
         bench.say(f"  {name}")
         each = _in_steps(bench, found, name, starter, most)
@@ -36,12 +36,13 @@ def run(bench: Bench) -> Found:
             memory = Spread.of([each])
             what = f"resident memory of each of {most:,} idle readers"
             found.goals.append(Goal(what, name, memory, 2.0, False, " KiB"))
-    for wire in ("sse", "ws", "socketio"):
-        rates = [_rate(bench, bench.bridge(wire), ONE_ROOM, most // 2) for _ in range(3)]
-        found.goals.append(_rate_goal(f"bridge-{wire}", rates))
-    whole = bench.whole("sse", [(RETURNING, most // 2)])
+    for name, starter in bridges.items():
+        times = 1 if bench.quick else 3
+        rates = [_rate(bench, starter, ONE_ROOM, most // 2) for _ in range(times)]
+        found.goals.append(_rate_goal(name, rates))
+    whole = None if bench.quick else bench.whole("sse", [(RETURNING, _WHOLE)])
     if whole is not None:
-        rate = _rate(bench, whole, RETURNING, min(most // 2, RETURNING.readers))
+        rate = _rate(bench, whole, RETURNING, _WHOLE)
         found.goals.append(_rate_goal("whole-sse", [rate]))
     found.goals += _heartbeats(bench, most)
     report.notes = [
@@ -96,18 +97,15 @@ def _rate_goal(name: str, rates: list[float]) -> Goal:
 def _heartbeats(bench: Bench, most: int) -> list[Goal]:
     """Return what the heartbeats of idle readers cost, over a whole round of them."""
     interval = 5 if bench.quick else 20
-    goals = []
-    for wire in ("sse", "ws"):
-        starter = bench.bridge(wire, stream={"heartbeat": interval})
-        with (
-            bench.running(starter) as server,
-            bench.client(server, ONE_ROOM, most, spin=False) as client,
-        ):
-            _ = client.connected
-            time.sleep(_SETTLE)
-            share = client.do(f"idle secs={interval}").server_share
-        # As if there were as many readers as are asked for, with the usual interval.
-        whole = share * 100 * (_MOST / most) * (interval / 20)
-        what = f"heartbeats of {_MOST:,} idle readers, of a core"
-        goals.append(Goal(what, f"bridge-{wire}", Spread.of([whole]), 1.0, False, " %"))
-    return goals
+    starter = bench.bridge("sse", stream={"heartbeat": interval})
+    with (
+        bench.running(starter) as server,
+        bench.client(server, ONE_ROOM, most, spin=False) as client,
+    ):
+        _ = client.connected
+        time.sleep(_SETTLE)
+        share = client.do(f"idle secs={interval}").server_share
+    # As if there were as many readers as are asked for, with the usual interval.
+    whole = share * 100 * (_MOST / most) * (interval / 20)
+    what = f"heartbeats of {_MOST:,} idle readers, of a core"
+    return [Goal(what, "bridge-sse", Spread.of([whole]), 1.0, False, " %")]

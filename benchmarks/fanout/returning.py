@@ -32,8 +32,9 @@ def run(bench: Bench) -> Found:
     count = RETURNING.readers // (5 if bench.quick else 1)
     report = Report(f"Readers who come back at once, each {_BEHIND} entries behind", _COLUMNS)
     found = Found(reports=[report])
-    starters = {f"bridge-{wire}": bench.bridge(wire) for wire in ("sse", "ws")}
-    whole = bench.whole("sse", [(RETURNING, count), (STAYING, STAYING.readers)])
+    starters = bench.bridges("sse", "ws")
+    people = [(RETURNING, count), (STAYING, STAYING.readers)]
+    whole = None if bench.quick else bench.whole("sse", people)
     if whole is not None:
         starters["whole-sse"] = whole
     for name, starter in starters.items():

@@ -189,6 +189,8 @@ def _names(into: type[msgspec.Struct]) -> tuple[tuple[str, bool], ...]:
 
 
 def _takes_many(annotation: Any) -> bool:
+    if typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
     return list in (annotation, typing.get_origin(annotation))
 
 

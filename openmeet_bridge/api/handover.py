@@ -30,7 +30,8 @@ async def answer_and_take(
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client has gone already")
-    await _all_written(transport)
+    if transport.get_write_buffer_size():
+        await _all_written(transport)
     taken = sockets.take(transport)
     taken.write(head)
     return taken

@@ -14,14 +14,18 @@ from aiohttp import web
 
 from ..bridge.streams import Streams
 from ..core.errors import BridgeError
+from ..stream.change import Change
+from ..stream.deflate import sse_deflated, sse_gzip_header
 from ..stream.frames import Wire
 from ..stream.hub import Hub
 from ..stream.sockets import Socket, Sockets
 from ..stream.subscriber import Sink, Subscriber
+from ..stream.wires import SSE_GZIP
 from .admission import Admission
 from .handover import answer_and_take, handed_over
 from .sessions import Session
 from .stream_ends import StreamEnds
+from .subscriptions import Subscription
 
 Authenticate = Callable[[web.Request], Awaitable[Session]]
 
@@ -30,7 +34,7 @@ log = structlog.get_logger(__name__)
 LINGER = 5.0
 """Seconds for a reader that does not read to read why its stream has ended."""
 
-_RETRY_MS = 2000
+_RETRY = b"retry: 2000\n\n"
 _SSE_HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-store",
@@ -136,8 +140,26 @@ class OpenStreams:
         self._opening[subscriber] = opening
         opening.add_done_callback(lambda _: self._opening.pop(subscriber, None))
 
+    async def opened(self, subscriber: Subscriber) -> None:
+        """Wait until a stream has been brought to the present, or has ended."""
+        opening = self._opening.get(subscriber)
+        if opening is not None:
+            await asyncio.wait([opening])
+
+    async def change(self, subscriber: Subscriber, change: Change) -> None:
+        """Let an open stream bring other rooms or kinds of frames from now on, and say so.
+
+        Raises:
+            Unavailable: What is to be known for it cannot be found out; nothing has changed.
+        """
+        await self._streams.change(subscriber, change)
+
     async def server_sent(
-        self, request: web.Request, caller: Session, cursor: str | None, wire: Wire
+        self,
+        request: web.Request,
+        caller: Session,
+        cursor: str | None,
+        subscription: Subscription,
     ) -> web.StreamResponse:
         """Answer a request with a stream of server-sent events (HTML, "Server-sent events").
 
@@ -145,16 +167,19 @@ class OpenStreams:
             request: The request; its ``Last-Event-ID`` is newer than what its address says.
             caller: Who asks.
             cursor: Where to go on, from the address.
-            wire: How the events are written.
+            subscription: What the stream brings, and how it is written.
 
         Raises:
             LimitExceeded: See :meth:`admit`.
         """
         address = self.admission.address(request)
         self.admit(caller, address)
-        socket = await answer_and_take(request, self.sockets, 200, _SSE_HEADERS)
-        socket.write(b"retry: %d\n\n" % _RETRY_MS)
-        subscriber = self.subscriber(caller, socket, wire, address)
+        packed = subscription.base is SSE_GZIP
+        headers = _SSE_HEADERS | ({"Content-Encoding": "gzip"} if packed else {})
+        socket = await answer_and_take(request, self.sockets, 200, headers)
+        socket.write(sse_gzip_header() + sse_deflated(_RETRY) if packed else _RETRY)
+        subscriber = self.subscriber(caller, socket, subscription.wire, address)
+        subscriber.wanted = subscription.rooms
         StreamSocket(self.hub, socket, subscriber)
         self.begin(subscriber, request.headers.get("Last-Event-ID") or cursor, caller)
         return handed_over(200)

@@ -89,6 +89,16 @@ _MEANINGS: Final = {
     ),
     "reset": "Your cursor is of no use. Forget what you have, fetch rooms and timelines again.",
     "bye": "The last frame before the bridge closes the stream.",
+    "subscribed": (
+        "The answer to `subscribe`, on a WebSocket: what comes after it is as you have asked, from "
+        "its cursor on and without a gap. `rooms` are those that you are in of the ones you named, "
+        "or null for all; `types` are the frames that come, or null for all."
+    ),
+    "pong": "The answer to `ping`, on a WebSocket.",
+    "error": (
+        "The answer to a message that was not understood, or could not be done, on a WebSocket. "
+        "Nothing has changed. `fields` says what is wrong where."
+    ),
     "heartbeat": "Nothing has happened. When two are missing, the connection is dead.",
 }
 
@@ -108,6 +118,8 @@ _CLOSES: Final = {
     CloseReason.LIFETIME: "The stream has been open for `stream.lifetime`, or up to a tenth less.",
     CloseReason.IDLE: "For `stream.idle_after` there was no sign of the user. Come back when "
     "somebody is there again.",
+    CloseReason.TOO_MANY_MESSAGES: "The client has sent more than ten messages a second, and more "
+    "than twenty at once.",
     CloseReason.REMOVED: "OpenMeet has removed the user.",
 }
 

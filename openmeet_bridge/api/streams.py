@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from ..core.errors import LimitExceeded
-from ..stream.frames import FRAME_TYPES, SSE, WS
+from ..stream.frames import FRAME_TYPES, SSE, WS, Wire
+from ..stream.wires import SSE_GZIP
 from ..stream.ws_handshake import UpgradeRefused, UpgradeRequired
 from .endpoint import Call, Endpoints
 from .open_streams import OpenStreams
 from .sessions import Session
+from .subscriptions import Subscription, accepts_gzip, chosen_rooms, chosen_types, listed
 from .ws_stream import open_websocket
 
 ENDPOINTS = Endpoints(tag="Streams", auth="stream")
@@ -25,6 +30,33 @@ class StreamQuery(msgspec.Struct):
 
     cursor: str | None = None
     ticket: str | None = None
+
+
+class SubscribingQuery(StreamQuery):
+    """Where to go on, and with what."""
+
+    rooms: Annotated[
+        list[str],
+        Meta(description="Only what happens in these, listed with commas, and what is my own."),
+    ] = []
+    types: Annotated[
+        list[str],
+        Meta(description="Only these types of frames, and those about the stream itself."),
+    ] = []
+    data: Annotated[
+        Literal["full", "low"],
+        Meta(description="`low`: unless asked for, no typing, receipts, presence; compressed."),
+    ] = "full"
+
+    def subscription(self, base: Wire) -> Subscription:
+        """Return what is asked for.
+
+        Raises:
+            InvalidParam: There is no such room id or type, or there are too many.
+        """
+        rooms = chosen_rooms("query.rooms", listed(self.rooms))
+        types = chosen_types("query.types", listed(self.types))
+        return Subscription(base, rooms, types, self.data == "low")
 
 
 class StreamsApi:
@@ -44,13 +76,18 @@ class StreamsApi:
         headers={"Last-Event-ID": "The cursor to go on from; browsers send it by themselves."},
         errors=(LimitExceeded,),
     )
-    async def sse(self, call: Call[Session, None, StreamQuery, None]) -> web.StreamResponse:
+    async def sse(self, call: Call[Session, None, SubscribingQuery, None]) -> web.StreamResponse:
         """Everything that happens in my rooms, as server-sent events.
 
         Each event's name is the frame's type, its data one JSON object, its id the cursor to
         resume from.
         """
-        return await self._streams.server_sent(call.request, call.caller, call.query.cursor, SSE)
+        query = call.query
+        packed = query.data == "low" and accepts_gzip(call.request)
+        subscription = query.subscription(SSE_GZIP if packed else SSE)
+        return await self._streams.server_sent(
+            call.request, call.caller, query.cursor, subscription
+        )
 
     @ENDPOINTS.get(
         "/api/v1/ws",
@@ -58,12 +95,13 @@ class StreamsApi:
         frames=FRAME_TYPES,
         errors=(LimitExceeded, UpgradeRefused, UpgradeRequired),
     )
-    async def ws(self, call: Call[Session, None, StreamQuery, None]) -> web.StreamResponse:
+    async def ws(self, call: Call[Session, None, SubscribingQuery, None]) -> web.StreamResponse:
         """Everything that happens in my rooms, as WebSocket messages.
 
-        Each message is `{"type": …, "cursor": …, "data": …}`. Nothing needs to be sent; what is
-        sent is ignored.
+        Each message is `{"type": …, "cursor": …, "data": …}`. Nothing needs to be sent; what can
+        be sent changes what comes.
         """
+        query = call.query
         return await open_websocket(
-            self._streams, call.request, call.caller, call.query.cursor, WS
+            self._streams, call.request, call.caller, query.cursor, query.subscription(WS)
         )

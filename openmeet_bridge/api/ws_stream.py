@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from ..stream import ws_handshake
-from ..stream.frames import Wire
-from ..stream.hub import Hub
 from ..stream.sockets import Socket
 from ..stream.subscriber import Subscriber
+from ..stream.wires import WS_DEFLATED
 from ..stream.ws_closing import close_websocket
-from ..stream.ws_handshake import check_upgrade
+from ..stream.ws_handshake import agreed_deflate, check_upgrade
 from ..stream.ws_inbox import Close, Ping, Text, WsInbox, WsProtocolError
 from .handover import answer_and_take, handed_over, upgrade_headers
 from .open_streams import LINGER, OpenStreams, StreamSocket
 from .sessions import Session
-from .stream_ends import StreamEnds
+from .subscriptions import Subscription
+from .ws_dialogue import Dialogue
 
-MESSAGE_BYTES = 4096
+MESSAGE_BYTES = 16 * 1024
+"""What a message may have: a hundred long names of rooms."""
+
 _GOING_AWAY = 1001
 
 
@@ -25,18 +29,26 @@ class WsSocket(StreamSocket):
     """The WebSocket of a stream.
 
     Args:
-        hub: Delivers to the stream.
+        streams: Has the stream opened, and is told of signs of its user.
         socket: The connection.
         subscriber: The stream.
-        ends: Is told of signs of its user.
+        subscription: What it brings.
     """
 
-    __slots__ = ("_code", "_ends", "_inbox")
+    __slots__ = ("_code", "_dialogue", "_inbox", "_streams", "_subscription")
 
-    def __init__(self, hub: Hub, socket: Socket, subscriber: Subscriber, ends: StreamEnds) -> None:
-        super().__init__(hub, socket, subscriber)
-        self._ends = ends
-        self._inbox = WsInbox(MESSAGE_BYTES)
+    def __init__(
+        self,
+        streams: OpenStreams,
+        socket: Socket,
+        subscriber: Subscriber,
+        subscription: Subscription,
+    ) -> None:
+        super().__init__(streams.hub, socket, subscriber)
+        self._streams = streams
+        self._subscription = subscription
+        self._dialogue: Dialogue | None = None
+        self._inbox = WsInbox(MESSAGE_BYTES, deflate=subscription.base is WS_DEFLATED)
         self._code = _GOING_AWAY
 
     def heard(self, data: bytes) -> None:
@@ -49,21 +61,26 @@ class WsSocket(StreamSocket):
             return
         for one in received:
             if isinstance(one, Ping):
-                self._ends.sign(self.subscriber.mxid)
+                self._streams.ends.sign(self.subscriber.mxid)
                 self.socket.write(ws_handshake.pong(one.payload))
             elif isinstance(one, Close):
                 self.socket.write(ws_handshake.close(one.code))
                 self.socket.end(LINGER)
                 self.hub.leave(self.subscriber)
             elif isinstance(one, Text):
-                self._ends.sign(self.subscriber.mxid)
+                self._streams.ends.sign(self.subscriber.mxid)
                 self.told(one.text)
 
     def told(self, text: str) -> None:
-        """Take a message of the client's: there is none that means anything."""
+        """Take a message of the client's."""
+        if self._dialogue is None:  # most never say anything
+            self._dialogue = Dialogue(self._streams, self.subscriber, self._subscription)
+        self._dialogue.told(text)
 
     def ended(self) -> None:
         """Say why, and end the connection with the client's answer."""
+        if self._dialogue is not None:
+            self._dialogue.end()
         code, words = self._code, ""
         reason = self.subscriber.reason
         if reason is not None:
@@ -72,9 +89,13 @@ class WsSocket(StreamSocket):
 
 
 async def open_websocket(
-    streams: OpenStreams, request: web.Request, caller: Session, cursor: str | None, wire: Wire
+    streams: OpenStreams,
+    request: web.Request,
+    caller: Session,
+    cursor: str | None,
+    subscription: Subscription,
 ) -> web.StreamResponse:
-    """Answer a request with a stream on a WebSocket.
+    """Answer a request with a stream on a WebSocket; with low data compressed where possible.
 
     Raises:
         UpgradeRefused: The request opens no WebSocket.
@@ -83,8 +104,12 @@ async def open_websocket(
     key = check_upgrade(request.headers)
     address = streams.admission.address(request)
     streams.admit(caller, address)
-    socket = await answer_and_take(request, streams.sockets, 101, upgrade_headers(key))
-    subscriber = streams.subscriber(caller, socket, wire, address)
-    WsSocket(streams.hub, socket, subscriber, streams.ends)
+    deflate = agreed_deflate(request.headers) if subscription.low else None
+    if deflate is not None:
+        subscription = replace(subscription, base=WS_DEFLATED)
+    socket = await answer_and_take(request, streams.sockets, 101, upgrade_headers(key, deflate))
+    subscriber = streams.subscriber(caller, socket, subscription.wire, address)
+    subscriber.wanted = subscription.rooms
+    WsSocket(streams, socket, subscriber, subscription)
     streams.begin(subscriber, cursor, caller)
     return handed_over(101)

@@ -14,6 +14,7 @@ class CloseReason(StrEnum):
     TOO_MANY_STREAMS = "too_many_streams"
     LIFETIME = "lifetime"
     IDLE = "idle"
+    TOO_MANY_MESSAGES = "too_many_messages"
     REMOVED = "removed"
 
     @property
@@ -52,5 +53,6 @@ _WS_CODES = {
     CloseReason.TOO_MANY_STREAMS: 4008,
     CloseReason.LIFETIME: 4009,
     CloseReason.IDLE: 4010,
+    CloseReason.TOO_MANY_MESSAGES: 4011,
     CloseReason.REMOVED: 4003,
 }

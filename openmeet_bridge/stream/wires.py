@@ -66,6 +66,9 @@ class Filtered:
         return self._wire.join([frame for frame in frames if frame.type in self._types])
 
 
+LOW: Final = CHOICE - {"typing", "receipt", "presence"}
+"""What is brought where data is dear, unless more is asked for."""
+
 SSE_GZIP: Final = GzipSseWire()
 WS_DEFLATED: Final = DeflatedWsWire()
 

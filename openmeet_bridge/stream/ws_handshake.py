@@ -118,25 +118,6 @@ def accept_key(key: str) -> str:
     return b64encode(digest).decode()
 
 
-def upgrade_response(key: str, deflate: str | None = None) -> bytes:
-    """Return the head that opens the WebSocket, after which frames follow.
-
-    Args:
-        key: What `check_upgrade` has returned.
-        deflate: How messages are compressed: what `agreed_deflate` has returned.
-    """
-    extension = f"Sec-WebSocket-Extensions: {deflate}\r\n" if deflate else ""
-    head = (
-        "HTTP/1.1 101 Switching Protocols\r\n"
-        "Upgrade: websocket\r\n"
-        "Connection: Upgrade\r\n"
-        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n"
-        f"{extension}"
-        "\r\n"
-    )
-    return head.encode()
-
-
 def pong(payload: bytes) -> bytes:
     """Return the answer to a ping: a frame with the ping's payload, of at most 125 bytes."""
     return bytes((0x8A, len(payload))) + payload

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from dataclasses import asdict
@@ -38,8 +39,7 @@ def main() -> int:
     _say(f"seed {plan.seed}, {options.minutes:g} minutes, {plan.workers} workers: {asdict(plan)}")
     # The socket of PostgreSQL is in it, whose path must be short.
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    with Nursery() as nursery:
-        verdict = asyncio.run(run(plan, folder, nursery, _say))
+    verdict = asyncio.run(_run(plan, folder))
     shutil.copy(folder / JOURNAL, options.journal)
     status = _end(verdict)
     _say(f"journal        {options.journal}; judge it again with --judge")
@@ -48,6 +48,15 @@ def main() -> int:
     else:
         _say(f"logs           {folder}")
     return status
+
+
+async def _run(plan: Plan, folder: Path) -> Verdict:
+    task = asyncio.current_task()
+    assert task is not None
+    # As with Ctrl-C: what was started is ended.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with Nursery() as nursery:
+        return await run(plan, folder, nursery, _say)
 
 
 def _options() -> argparse.Namespace:

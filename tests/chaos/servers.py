@@ -139,8 +139,12 @@ class Together(Server):
 
     def start(self) -> None:
         """Start it where it does not run, and wait until all workers are there."""
-        _wait(self._try, "the bridge does not start")
-        _wait(lambda: len(self.workers()) == self._count, "workers are missing")
+        # A worker that is killed before the first is ready ends the whole program: once more, then.
+        _wait(lambda: self._try() and self._all_there(), "the bridge does not start")
+        self._wanted = True
+
+    def _all_there(self) -> bool:
+        return len(self.workers()) == self._count
 
     def _try(self) -> bool:
         with self._starting:
@@ -149,7 +153,6 @@ class Together(Server):
                     self._process.start()
                 except AssertionError:  # what it needs is away
                     return False
-            self._wanted = True
             return True
 
     def stop(self) -> None:

@@ -232,6 +232,12 @@ def test_one_family_of_keys_for_each_tenant(load_text: Load, block: str, told: s
         (MINIMAL + "rooms: {version: 12}\n", "rooms.version: expected text (put it in quotes)"),
         (MINIMAL + "web: {page: yes}\n", "9: web.page: expected true or false, got text"),
         (MINIMAL + "listen: {public: 8480}\n", "9: listen.public: expected text, not 8480"),
+        (MINIMAL + "stream: {heartbeat: 60}\n", "9: stream.heartbeat: expected 1 s to 55 s: many"),
+        (MINIMAL + "stream: {heartbeat: 500 ms}\n", "9: stream.heartbeat: expected 1 s to 55 s"),
+        (
+            MINIMAL + "listen: {trusted_proxies: [10.0.0.0/8, proxy]}\n",
+            "listen.trusted_proxies[1]: expected an address or a network, for example 10.0.0.5",
+        ),
         (MINIMAL + "listen: {public: here}\n", "9: listen.public: expected host:port"),
         (MINIMAL + "listen: {public: 'h:65536'}\n", "9: listen.public: expected host:port"),
         (MINIMAL + "listen: {public: 'h:1', operations: 'h:1'}\n", "same address as listen.public"),

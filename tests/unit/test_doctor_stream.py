@@ -36,7 +36,9 @@ from openmeet_bridge.doctor.stream.target import NOBODY
 from openmeet_bridge.doctor.stream.trouble import Broken, from_network
 
 TOKEN = "a-token-that-nobody-may-see"
-HURRY = Patience(answer=0.3, first=0.3, at_once=0.2, quiet=0.05, pause=0.01, watch=0.1)
+HURRY = Patience(
+    answer=0.3, first=0.3, at_once=0.2, quiet=0.05, pause=0.01, dropped=0.01, watch=0.1
+)
 
 
 # Event streams

@@ -299,6 +299,8 @@ async def test_a_stream_ends_with_its_token(house: House, opened: Opener) -> Non
         (CloseReason.TOKEN_EXPIRED, 4001),
         (CloseReason.REMOVED, 4003),
         (CloseReason.TOO_MANY_STREAMS, 4008),
+        (CloseReason.LIFETIME, 4009),
+        (CloseReason.IDLE, 4010),
         (CloseReason.SHUTDOWN, 1012),
     ],
 )

@@ -12,7 +12,6 @@ from openmeet_bridge.stream.ws_handshake import (
     check_upgrade,
     close,
     pong,
-    upgrade_response,
 )
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of the example in RFC 6455, section 1.3
@@ -113,17 +112,8 @@ def test_no_compression_without_an_offer() -> None:
     assert agreed_deflate(request()) is None
 
 
-def test_the_response() -> None:
+def test_the_answer_to_the_key() -> None:
     assert accept_key(KEY) == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-    head = (
-        b"HTTP/1.1 101 Switching Protocols\r\n"
-        b"Upgrade: websocket\r\n"
-        b"Connection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-    )
-    assert upgrade_response(KEY) == head + b"\r\n"
-    deflated = upgrade_response(KEY, "permessage-deflate")
-    assert deflated == head + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 
 
 def test_pong_and_close() -> None:

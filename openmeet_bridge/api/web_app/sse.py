@@ -14,6 +14,7 @@ from ..endpoint import Call, Endpoints
 from ..open_streams import OpenStreams
 from ..sessions import Session
 from ..streams import StreamQuery
+from ..subscriptions import Subscription
 from . import TAG
 
 ENDPOINTS = Endpoints(tag=TAG, auth="web_app_stream")
@@ -39,6 +40,7 @@ class WebAppSseWire:
 
 
 WEB_APP_SSE = WebAppSseWire()
+_ALL = Subscription(WEB_APP_SSE)
 
 
 class EventStream:
@@ -63,7 +65,7 @@ class EventStream:
         Each event's data is one JSON object, its id the cursor to resume from.
         """
         cursor = call.query.cursor
-        return await self._streams.server_sent(call.request, call.caller, cursor, WEB_APP_SSE)
+        return await self._streams.server_sent(call.request, call.caller, cursor, _ALL)
 
 
 def _blocks(frame: Frame) -> Iterator[bytes]:

@@ -105,8 +105,8 @@ IDLE: Final = Advice(
         "Caddy: no read_timeout or response_header_timeout in transport http, no write timeout "
         "under servers",
         "HAProxy: timeout client and timeout server 75s or more, timeout tunnel 1h for WebSocket",
-        "Cloudflare: 100 s of silence are the end, so keep stream.heartbeat below 90 s; load "
-        "balancers of clouds have a limit for the whole answer besides: raise it",
+        "Cloudflare: 100 s of silence are the end, which heartbeats prevent; load balancers of "
+        "clouds have a limit for the whole answer besides: raise it",
     ),
 )
 

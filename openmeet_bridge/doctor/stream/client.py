@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import msgspec
@@ -15,9 +15,12 @@ from aiohttp import hdrs
 
 from .patience import Patience
 from .target import Caller, Target
-from .trouble import NETWORK, Broken, Refused, from_network
+from .trouble import NETWORK, Broken, Refused, from_network, wait_of
 
 T = TypeVar("T")
+
+TRIES: Final = 8
+"""As often is asked again where one is told to come back later."""
 
 _BODY = 1 << 22
 _REFUSAL = 4096
@@ -54,11 +57,15 @@ class Client:
     Args:
         target: What is asked.
         caller: As whom.
+
+    Attributes:
+        waits: How often it was told to come back later, and did.
     """
 
     def __init__(self, target: Target, caller: Caller) -> None:
         self.target = target
         self.caller = caller
+        self.waits = 0
         self.session: aiohttp.ClientSession
 
     @property
@@ -89,26 +96,37 @@ class Client:
     async def opened(
         self, method: str, path: str, *, headers: Mapping[str, str] = {}, **more: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask, and yield the answer as soon as its head is there.
+        """Ask, and yield the answer as soon as its head is there; later, where one is told so.
 
         Raises:
             Trouble: No head of an answer came.
         """
-        try:
-            async with asyncio.timeout(self.patience.answer):
-                answer = await self.session.request(
-                    method,
-                    self.target.url(path),
-                    headers={**self.caller.headers, **headers},
-                    allow_redirects=False,
-                    **more,
-                )
-        except NETWORK as error:
-            raise from_network(error) from error
+        answer = await self._answer(method, path, {**self.caller.headers, **headers}, more)
+        for _ in range(TRIES - 1):
+            # The bridge limits how fast one user opens streams, and says when there is room again.
+            wait = wait_of(answer.status, answer.headers)
+            if wait is None:
+                break
+            answer.close()
+            self.waits += 1
+            await asyncio.sleep(wait)
+            answer = await self._answer(method, path, {**self.caller.headers, **headers}, more)
         try:
             yield answer
         finally:
             answer.close()
+
+    async def _answer(
+        self, method: str, path: str, headers: Mapping[str, str], more: Mapping[str, Any]
+    ) -> aiohttp.ClientResponse:
+        url = self.target.url(path)
+        try:
+            async with asyncio.timeout(self.patience.answer):
+                return await self.session.request(
+                    method, url, headers=headers, allow_redirects=False, **more
+                )
+        except NETWORK as error:
+            raise from_network(error) from error
 
     async def ask(self, method: str, path: str, **more: Any) -> Answer:
         """Ask, and return the whole answer.
@@ -133,3 +151,19 @@ class Client:
         except NETWORK as error:
             raise from_network(error) from error
         return body[:most]
+
+
+async def patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Try something, and again as long as one is told to come back later.
+
+    Raises:
+        Trouble: It does not work, or not soon enough.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return await attempt()
+        except Refused as error:
+            if error.wait is None:
+                raise
+            await asyncio.sleep(error.wait)
+    return await attempt()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from ..finding import Finding, Report, ok
-from .advice import BUFFERING, KEEP_ALIVE, OLD_HTTP, SLOW_START, failed, warned
-from .raw_client import HTTP_1_0, HTTP_1_1, Head, connection, halves, request
+from .advice import BUFFERING, KEEP_ALIVE, OLD_HTTP, SLOW_START, warned
+from .client import patiently
+from .raw_client import HTTP_1_0, HTTP_1_1, connection, halves, request
 from .scene import Scene, made
 from .target import NOBODY
 from .trouble import Broken, Refused, Trouble
@@ -18,9 +20,12 @@ _UNWANTED = frozenset({400, 403, 426, 505})
 
 async def examine(scene: Scene, report: Report) -> None:
     """Check connections that a library would not make."""
-    report(await made("keep_alive", _keep_alive(scene), KEEP_ALIVE))
-    report(await made("http_1_0", _old(scene), BUFFERING))
-    report(await made("slow_start", _slow(scene), SLOW_START))
+    for check, work, advice in (
+        ("keep_alive", _keep_alive, KEEP_ALIVE),
+        ("http_1_0", _old, BUFFERING),
+        ("slow_start", _slow, SLOW_START),
+    ):
+        report(await made(check, patiently(partial(work, scene)), advice))
 
 
 async def _keep_alive(scene: Scene) -> Finding:
@@ -37,6 +42,8 @@ async def _keep_alive(scene: Scene) -> Finding:
         try:
             await opened.hello(await opened.head())
         except Trouble as error:
+            if isinstance(error, Refused) and error.wait is not None:
+                raise
             raise Broken(f"a stream on a connection that was used before: {error}") from None
     return ok("keep_alive", "a stream opens on a connection that was used before")
 
@@ -63,9 +70,5 @@ async def _slow(scene: Scene) -> Finding:
     """A request comes in as many pieces as the network likes."""
     async with connection(scene.target) as opened:
         await opened.send(*halves(_stream(scene)))
-        head: Head = await opened.head()
-        if head.status != 200:
-            text = f"a request in two pieces is refused: {Refused(head.status, head.headers, b'')}"
-            return failed("slow_start", text, SLOW_START)
-        await opened.hello(head)
+        await opened.hello(await opened.head())
     return ok("slow_start", "a request that comes in two pieces is served")

@@ -19,6 +19,7 @@ _USUAL = 20.0
 _SLACK = 1.0
 _TOGETHER = 0.25
 _RESTARTED = {CloseReason.SHUTDOWN.value}
+_AS_MEANT = {CloseReason.LIFETIME.value, CloseReason.IDLE.value}
 _CROWDED = {CloseReason.TOO_MANY_STREAMS.value}
 
 
@@ -46,6 +47,8 @@ def stays_open(reading: Reading, until: float) -> Finding:
 
 def _said_bye(check: str, reason: str, lived: float) -> Finding:
     text = f"the bridge ended it after {_seconds(lived)}: {reason}"
+    if reason in _AS_MEANT:
+        return ok(check, text)
     if reason in _RESTARTED:
         return warn(check, text, "run it again when the bridge is not being restarted")
     if reason in _CROWDED:

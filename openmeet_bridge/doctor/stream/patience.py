@@ -18,6 +18,7 @@ class Patience:
         at_once: What comes later than this does not come at once.
         quiet: After such a silence a replay is over.
         pause: Between the two halves of a request.
+        dropped: Until a client of Socket.IO comes back that was dropped.
         watch: How long streams are watched; None: as their heartbeats want it.
     """
 
@@ -26,6 +27,7 @@ class Patience:
     at_once: float = 3.0
     quiet: float = 1.0
     pause: float = 0.3
+    dropped: float = 2.0
     watch: float | None = None
 
     def watched(self, heartbeat: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -154,7 +154,7 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(record: Reading, work: Coroutine[Any, Any, str]) -> AsyncIterator[Reading]:
+async def reading(record: Reading, work: Callable[[], Awaitable[str]]) -> AsyncIterator[Reading]:
     """Read a stream beside the block.
 
     Args:
@@ -164,7 +164,7 @@ async def reading(record: Reading, work: Coroutine[Any, Any, str]) -> AsyncItera
 
     async def read() -> None:
         try:
-            record.end(await work)
+            record.end(await work())
         except NETWORK as error:
             record.end(str(from_network(error)))
         except Trouble as error:

@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from ..finding import Finding, Report, fail, ok, skip
 from .advice import ROUTE, STICKY, UPGRADE, failed
-from .scene import Scene, made, told
+from .scene import Scene, made
 from .socketio_client import FIRST, SOCKETIO, Namespace, Polling, greeted, join, poll, upgraded
+from .sse_client import sse
 from .trouble import Refused, Trouble
 
 CHECKS: Final = ("socketio_polling", "socketio_upgrade")
 
+_NOT_HERE = (
+    "not at this address: web_app.enabled is off, or web_app.transports does not offer it, or the "
+    "proxy leads elsewhere"
+)
 _ASK = "join-user-rooms"
 
 
 async def examine(scene: Scene, report: Report) -> None:
     """Check Socket.IO as a client comes that begins to poll."""
-    try:
-        first = await poll(scene.client, FIRST)
-    except Refused as error:
-        text = _not_offered(error)
-        report(skip(CHECKS[0], text) if text else failed(CHECKS[0], told(error), ROUTE))
-        report(skip(CHECKS[1], "needs polling"))
-        return
-    except Trouble as error:
-        report(failed(CHECKS[0], told(error), ROUTE))
-        report(skip(CHECKS[1], "needs polling"))
-        return
-    await _both(scene, first[0], report)
-
-
-def _not_offered(error: Refused) -> str:
-    if error.status == 404:
-        return "not at this address: web_app.enabled is off, or the proxy leads elsewhere"
-    if error.status == 400 and b"transport" in error.body.lower():
-        return "web_app.transports does not offer it"
-    return ""
-
-
-async def _both(scene: Scene, first: str, report: Report) -> None:
-    record = Namespace(SOCKETIO)
     polling: Polling | None = None
 
     async def comes_in() -> Finding:
         nonlocal polling
-        polling = Polling(scene.client, greeted(first), record)
-        return await _polled(scene, polling)
+        polling = await _begun(scene)
+        return await _polled(scene, polling) if polling else skip(CHECKS[0], _NOT_HERE)
 
     finding = await made(CHECKS[0], comes_in(), ROUTE)
+    if finding.fix and await _has_to_wait(scene):
+        await asyncio.sleep(scene.patience.dropped)
+        finding = await made(CHECKS[0], comes_in(), ROUTE)
     report(finding)
     if polling is None or finding.fix:
         report(skip(CHECKS[1], "needs polling"))
@@ -56,6 +41,31 @@ async def _both(scene: Scene, first: str, report: Report) -> None:
         report(skip(CHECKS[1], "web_app.transports does not offer WebSocket"))
     else:
         report(await made(CHECKS[1], _upgraded(scene, polling), UPGRADE))
+
+
+async def _begun(scene: Scene) -> Polling | None:
+    """Begin to poll; return None where nobody may."""
+    try:
+        first = await poll(scene.client, FIRST)
+    except Refused as error:
+        no_polling = error.status == 400 and b"transport" in error.body.lower()
+        if error.status == 404 or no_polling:
+            return None
+        raise
+    return Polling(scene.client, greeted(first[0]), Namespace(SOCKETIO))
+
+
+async def _has_to_wait(scene: Scene) -> bool:
+    """Whether the user has opened too many streams lately: Socket.IO drops clients then, wordless.
+
+    A stream tells: who opens one too many is told to come back later.
+    """
+    before = scene.client.waits
+    try:
+        async with sse(scene.client, path=scene.surface.stream):
+            return scene.client.waits > before
+    except Trouble:
+        return False
 
 
 async def _polled(scene: Scene, polling: Polling) -> Finding:

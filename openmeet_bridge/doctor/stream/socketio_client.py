@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ SOCKETIO: Final = "socketio"
 _NAMESPACE = "/matrix"
 _SEPARATOR = "\x1e"
 _POLLS = 10
+_COMES = 3
 _QUERY = {"EIO": "4"}
 
 
@@ -46,6 +48,15 @@ class Namespace(Reading):
 
     refusal: str | None = None
     answers: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it was sent away without a word: where there is no room, it is to come back."""
+        return self.ended is not None and self.hello is None and self.refusal is None
+
+    def settled(self) -> bool | None:
+        """Return whether it is known what became of it; None while it is not."""
+        return self.hello is not None or self.refusal is not None or None
 
     def take(self, packet: str) -> None:
         """Take a packet of Socket.IO."""
@@ -109,6 +120,19 @@ async def socketio(client: Client) -> AsyncIterator[Live]:
         Refused: The upgrade did not come through.
         Trouble: There is no answer, or not the right one.
     """
+    for _ in range(_COMES - 1):
+        async with _once(client) as live:
+            await live.until(live.settled, client.patience.first)
+            if not live.dropped:
+                yield live
+                return
+        await asyncio.sleep(client.patience.dropped)
+    async with _once(client) as live:
+        yield live
+
+
+@asynccontextmanager
+async def _once(client: Client) -> AsyncIterator[Live]:
     params = {**_QUERY, "transport": "websocket"}
     async with connected(client, SOCKET_IO, params=params) as connection:
         live = Live(SOCKETIO, connection=connection)
@@ -143,7 +167,7 @@ async def _listening(live: Live) -> AsyncIterator[None]:
     async def work() -> str:
         return ending(await listen(live.connection, live, live.hear))
 
-    async with reading(live, work()):
+    async with reading(live, work):
         yield
 
 
@@ -208,6 +232,9 @@ class Polling:
             for packet in await poll(self._client, self._place):
                 if packet.startswith("4"):
                     self.record.take(packet[1:])
+                elif packet == "1":
+                    self.record.end("dropped")
+                    return found()
         return found()
 
     @property

@@ -42,7 +42,7 @@ async def sse(
         if answer.status != 200 or answer.content_type != KIND:
             raise Refused(answer.status, answer.headers, await client.body_of(answer))
         record.headers = answer.headers
-        async with reading(record, _read(answer, record)):
+        async with reading(record, lambda: _read(answer, record)):
             yield record
 
 

@@ -8,8 +8,11 @@ from typing import Final
 
 import aiohttp
 import msgspec
+from aiohttp import hdrs
 
 _SHOWN = 120
+_LATER = frozenset({429, 503})
+_LONGEST_WAIT = 20.0
 
 
 class Trouble(Exception):
@@ -48,6 +51,11 @@ class Refused(Trouble):
         self.body = body
 
     @property
+    def wait(self) -> float | None:
+        """Seconds after which to come back; None where that would change nothing."""
+        return wait_of(self.status, self.headers)
+
+    @property
     def errcode(self) -> str | None:
         """The bridge's own code; None where somebody else has refused."""
         return _said(self.body, "errcode")
@@ -79,6 +87,14 @@ def from_network(error: BaseException) -> Trouble:
     if isinstance(error, OSError) and error.strerror:
         return Broken(f"the connection broke: {error.strerror}")
     return Broken("the connection ended before an answer, or what came is not HTTP")
+
+
+def wait_of(status: int, headers: Mapping[str, str]) -> float | None:
+    """Return after how many seconds to come back; None where that would change nothing."""
+    said = headers.get(hdrs.RETRY_AFTER, "")
+    if status not in _LATER or not (said.isascii() and said.isdigit()):
+        return None
+    return float(said[:6]) if float(said[:6]) <= _LONGEST_WAIT else None
 
 
 def shown(body: bytes) -> str:

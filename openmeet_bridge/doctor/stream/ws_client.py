@@ -13,10 +13,10 @@ import msgspec
 from aiohttp import WSMsgType, hdrs
 from aiohttp.client import ClientWSTimeout
 
-from .client import Client
+from .client import Client, patiently
 from .reading import Reading, reading
 from .target import SOCKET
-from .trouble import NETWORK, Broken, Refused, from_network
+from .trouble import NETWORK, Broken, Refused, from_network, wait_of
 
 WS: Final = "ws"
 
@@ -63,7 +63,7 @@ async def websocket(
     """
     async with connected(client, SOCKET, params=params, headers=headers) as connection:
         record = Socket(WS, connection=connection)
-        async with reading(record, _read(record)):
+        async with reading(record, lambda: _read(record)):
             yield record
 
 
@@ -77,7 +77,8 @@ async def connected(
         Refused: The upgrade did not come through.
         Trouble: There is no answer.
     """
-    connection = await _upgraded(client, path, params, {**client.caller.headers, **headers})
+    own = {**client.caller.headers, **headers}
+    connection = await patiently(lambda: _upgraded(client, path, params, own))
     try:
         yield connection
     finally:
@@ -101,6 +102,8 @@ async def _upgraded(
                 max_msg_size=_LARGEST,
             )
     except aiohttp.WSServerHandshakeError as error:
+        if wait_of(error.status, error.headers or {}) is not None:
+            raise Refused(error.status, error.headers or {}, b"") from error
         raise await _why(client, error, path, params, headers) from error
     except NETWORK as error:
         raise from_network(error) from error
