@@ -187,7 +187,7 @@ def _floor_server(size: int) -> Iterator[tuple[int, Address]]:
 
 
 def _wait_for(address: Address) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             connect(address).close()

@@ -31,10 +31,9 @@ UPGRADE = [
     """,
     "COMMENT ON TABLE duty IS 'work that belongs to one worker for as long as that is there'",
     "CREATE INDEX duty_worker ON duty (worker)",
-    # Unlogged: a turn is worth nothing after a crash of PostgreSQL, and taking or giving one back
-    # must not cost a write to the disk. No foreign key: it would lock the worker's row each time.
+    # No foreign key: it would lock the worker's row with every message.
     """
-    CREATE UNLOGGED TABLE room_turn (
+    CREATE TABLE room_turn (
         room_id text PRIMARY KEY,
         worker text NOT NULL,
         called boolean NOT NULL DEFAULT false

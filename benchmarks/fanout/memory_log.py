@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict, deque
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -92,13 +93,20 @@ class MemoryLog:
         return Standing(self.head, frozenset(found))
 
     async def missed(
-        self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int
+        self,
+        tenant: TenantId,
+        mxid: Mxid,
+        after: Position,
+        up_to: Position,
+        limit: int,
+        wanted: Collection[RoomId] | None = None,
     ) -> list[Missed]:
         """Return what somebody missed between two positions, in log order."""
         standing = await self.standing(tenant, mxid)
         found = [
             (one, True)
             for room_id in standing.rooms
+            if wanted is None or room_id in wanted
             for one in self._of_room[room_id]
             if after < one.position <= up_to
         ]

@@ -59,6 +59,37 @@ cursor too: fetch the rooms, open the stream with it, and nothing falls in betwe
 
 An entry can come twice after a break: put it in by `event_id`. An entry can come with a lower
 `order` than others: it was found late, and belongs where its `order` says.
+
+## Reading less
+
+A stream brings what happens in all of your rooms, unless its address says less. What it says holds
+for what was missed, too; `limits.replay_entries` then counts what happened in the chosen rooms.
+
+* `rooms=!a,!b` (or `rooms=!a&rooms=!b`; up to 100): only these, as far as you are in them. One that
+  you are not in follows from the moment you come into it. What is your own comes whatever the room:
+  `room.added`, `room.removed`, `unread`, `send.failed`. Empty (`rooms=`): that and nothing else.
+* `types=timeline,timeline.changed`: only these frames, and those that are about the stream itself
+  (`hello`, `reset`, `bye`, `heartbeat`, and the answers below). Empty: only those.
+* `data=low`: no `typing`, `receipt` and `presence`, unless `types` names them; and compressed, for
+  clients that say that they can read it: `Accept-Encoding: gzip`, permessage-deflate on WebSocket.
+
+A name that is no room id or no type of frame is answered with 400. Where all that happens is left
+out, heartbeats carry the cursor on. [What it saves](../how-to/read-less-of-a-stream.md).
+
+## What a client may say on a WebSocket
+
+Text messages, each one JSON object. `id` (text or a number, may be left out) comes back in the
+answer. Answers come in the order of the messages, and after what the stream had missed.
+
+* `{"type": "subscribe", "id": 1, "rooms": ["!a"], "types": null}`: bring other rooms or frames from
+  now on. `null` is what a stream without the parameter brings; what is left out stays as it is. The
+  answer is `subscribed`: entries of rooms that are new to the stream come from its cursor on, older
+  ones are at `GET /api/v1/rooms/{room_id}/timeline`. After a break, say the same in the address.
+* `{"type": "ping", "id": 2}`: the answer is `pong`. For pages, which can send no ping of WebSocket's
+  own: it is a sign that somebody is there.
+
+Anything else is answered with `error`. A message may have 16 KiB; who sends more than twenty at once,
+and then more than ten a second, is sent away (`too_many_messages`).
 """
 
 _MEANINGS: Final = {

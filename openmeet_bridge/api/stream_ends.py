@@ -1,19 +1,21 @@
 """When streams end by themselves: with their token, after a lifetime, or when nobody is there.
 
 A sign of a user is a request, a stream that begins, what a client says on a WebSocket (a ping or a
-text) and an event of Socket.IO. What a browser or a library does without anybody's doing is none:
-the pongs of both. All streams of a user live by the same signs, in whichever window they come.
+text), an event of Socket.IO, and a message in the log. Pongs are none: browsers and libraries send
+them for as long as the machine runs, and no page can send a ping unless its program wants to say
+something by it. All streams of a user live by the same signs, in whichever window they come.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from aiohttp import web
 
+from ..core.entry import LogEntry
 from ..core.ids import Mxid
 from ..stream.deadlines import Deadlines
 from ..stream.hub import Hub
@@ -77,6 +79,13 @@ class StreamEnds:
         """Note a sign of a user. Of who has no stream here nothing is kept."""
         if mxid in self._signs:
             self._signs[mxid] = self._clock()
+
+    def happened(self, batch: Iterable[LogEntry]) -> None:
+        """Take messages for signs of who sent them, by another process or by Matrix too."""
+        for logged in batch:
+            entry = logged.entry
+            if entry.state_key is None and not logged.changed:
+                self.sign(entry.sender.mxid)
 
     def noting(self, authenticate: Authenticate) -> Authenticate:
         """Return what tells who a request's user is, and takes the request for a sign of theirs."""

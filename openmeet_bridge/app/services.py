@@ -458,6 +458,7 @@ class Services:
     def _dispatched(self, batch: Sequence[LogEntry]) -> None:
         self.typing.happened(batch)
         self.presence.happened(batch)
+        self.open_streams.ends.happened(batch)
 
     def _user_gone(self, mxid: Mxid) -> None:
         self._cut(mxid, CloseReason.REMOVED)
@@ -469,8 +470,10 @@ class Services:
 
     def _cut(self, mxid: Mxid, reason: CloseReason) -> None:
         self.hub.close_user(mxid, reason)
-        # And whoever was let in a moment before, and is not in the hub yet.
-        asyncio.get_running_loop().call_later(_OPENING, self.hub.close_user, mxid, reason)
+        # And whoever was let in a moment before, and was not in the hub yet. They may come back,
+        # if they still may: somebody may have been let in again meanwhile.
+        again = CloseReason.TOKEN_EXPIRED
+        asyncio.get_running_loop().call_later(_OPENING, self.hub.close_user, mxid, again)
 
     def _user_erased(self, mxid: Mxid) -> None:
         self._user_gone(mxid)

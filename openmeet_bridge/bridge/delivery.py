@@ -259,7 +259,7 @@ class Delivery:
 
     async def _sent(self, message: Message, event_id: EventId | None) -> None:
         async with self._database.connection() as connection:
-            await outbox.mark_sent(connection, message.id, event_id)
+            await outbox.mark_sent(connection, message.id, event_id, self._duties.worker)
         SENDS.labels("sent").inc()
         self._settled(message.id)
 

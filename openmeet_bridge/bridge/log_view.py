@@ -7,7 +7,7 @@ and comes itself with a higher one. So this needs no snapshot, and its two round
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.entry import LogEntry
@@ -58,7 +58,13 @@ class LogView:
         return dict(zip(people, standings, strict=True))
 
     async def missed(
-        self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int
+        self,
+        tenant: TenantId,
+        mxid: Mxid,
+        after: Position,
+        up_to: Position,
+        limit: int,
+        wanted: Collection[RoomId] | None = None,
     ) -> list[Missed]:
         """Return what somebody missed between two positions, in log order; see ``for_replay``.
 
@@ -66,7 +72,9 @@ class LogView:
             Unavailable: The database is away.
         """
         async with self._database.connection() as connection:
-            found = await lines.for_replay(connection, tenant, mxid, after, up_to, limit)
+            found = await lines.for_replay(
+                connection, tenant, mxid, after, up_to, limit, wanted
+            )
             if len(found) < limit:  # else the caller must know that there is more
                 kept = _without_repeats([line for line, _ in found])
                 places = {line.place for line in kept}

@@ -27,9 +27,18 @@ class Log(Protocol):
         """Return in which rooms somebody is now."""
 
     async def missed(
-        self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int
+        self,
+        tenant: TenantId,
+        mxid: Mxid,
+        after: Position,
+        up_to: Position,
+        limit: int,
+        wanted: Collection[RoomId] | None = None,
     ) -> Sequence[Missed]:
-        """Return what somebody missed between two positions, in log order."""
+        """Return what somebody missed between two positions, in log order.
+
+        Of rooms that are not wanted, that are their own comings and goings.
+        """
 
 
 class Streams:
@@ -149,7 +158,9 @@ class Streams:
 
     async def _replay_log(self, subscriber: Subscriber, after: Position, up_to: Position) -> None:
         limit = self._replay_entries + 1
-        missed = await self._log.missed(subscriber.tenant, subscriber.mxid, after, up_to, limit)
+        missed = await self._log.missed(
+            subscriber.tenant, subscriber.mxid, after, up_to, limit, subscriber.wanted
+        )
         if len(missed) > self._replay_entries:
             self._reset(subscriber, up_to)
             return
@@ -175,6 +186,5 @@ class Streams:
         own = frames.own_frame(logged, cursor) if effect and effect.user.mxid == mxid else None
         if own is not None:
             yield own
-        readable = readable and subscriber.wants(logged.entry.room_id)
         if readable and (logged.readers is None or mxid in logged.readers):
             yield from frames.room_frames(logged, cursor)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from .address import Address
+from .limits import LimitsSection, StreamSection
 from .loading import load
 from .model import (
     Config,
     HomeserverSection,
     JwtSection,
-    LimitsSection,
     ListenSection,
     LoggingSection,
     RepairSection,
     RoomsSection,
-    StreamSection,
     TenantSection,
     WebSection,
 )

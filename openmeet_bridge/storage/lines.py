@@ -5,7 +5,7 @@ What stands in the log is either a line, or it changes one: then the line is wha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import asyncpg
 import msgspec
@@ -132,11 +132,12 @@ async def for_replay(
     after_position: Position,
     up_to: Position,
     limit: int,
+    rooms: Collection[RoomId] | None = None,
 ) -> list[Missed]:
     """Return what somebody missed, in log order: of the rooms they are in now, since they are in.
 
-    Their own comings and goings are part of it, also those of rooms that they are out of now;
-    only the former they may read.
+    Their own comings and goings are part of it, also those of rooms that they are out of now, or
+    that are none of ``rooms``; only the others they may read.
     """
     rows = await connection.fetch(
         f"""
@@ -149,6 +150,7 @@ async def for_replay(
             WHERE mine.mxid = $2 AND mine.membership = 'join' AND NOT mine.barred
                   AND portal.tenant = $1 AND (log.line OR log.about IS NOT NULL)
                   AND log.position > $3 AND log.position <= $4
+                  AND ($6::text[] IS NULL OR mine.room_id = ANY ($6))
             UNION ALL
             SELECT log.position, log.room_id, log.event_id, false, false FROM log
             WHERE log.state_key = $2 AND log.effect <> 0 AND log.tenant = $1
@@ -158,6 +160,7 @@ async def for_replay(
                       WHERE mine.room_id = log.room_id AND mine.mxid = $2
                             AND mine.membership = 'join' AND NOT mine.barred
                             AND log.position >= mine.since
+                            AND ($6::text[] IS NULL OR mine.room_id = ANY ($6))
                   )
         ) AS given
         JOIN log ON log.event_id = given.shown AND log.room_id = given.room_id AND log.line
@@ -169,6 +172,7 @@ async def for_replay(
         after_position,
         up_to,
         limit,
+        None if rooms is None else list(rooms),
     )
     return [(_line(row), row["readable"]) for row in rows]
 

@@ -229,22 +229,33 @@ async def aim(connection: Connection, message_id: int) -> EventId | None:
     return EventId(target) if target else None
 
 
-async def mark_sent(connection: Connection, message_id: int, event_id: EventId | None) -> None:
+async def mark_sent(
+    connection: Connection, message_id: int, event_id: EventId | None, worker: str | None = None
+) -> None:
     """Note that the homeserver has what a row asks for.
 
     Args:
         connection: The database.
         message_id: The row.
         event_id: The event that it became; None where there was nothing to do.
+        worker: Who gives the room's turn back, if nothing else waits there and nobody has called
+            for it.
     """
     await connection.execute(
         """
-        UPDATE outbox SET state = 'sent', event_id = $2, sent_at = now(), error = NULL,
-                          errcode = NULL
-        WHERE id = $1
+        WITH sent AS (
+            UPDATE outbox SET state = 'sent', event_id = $2, sent_at = now(), error = NULL,
+                              errcode = NULL
+            WHERE id = $1 RETURNING room_id
+        )
+        DELETE FROM room_turn USING sent
+        WHERE room_turn.room_id = sent.room_id AND room_turn.worker = $3 AND NOT called
+              AND NOT EXISTS (SELECT FROM outbox AS other WHERE other.room_id = sent.room_id
+                              AND other.state = 'pending' AND other.id <> $1)
         """,
         message_id,
         event_id,
+        worker,
     )
 
 

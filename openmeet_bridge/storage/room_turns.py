@@ -1,7 +1,8 @@
 """Turns: of all workers exactly one sends what waits for a room.
 
-A worker takes a room's turn with its first attempt to send something there, and gives it back when
-it finds nothing more; both are done by the statements that it needs anyway. A turn is worth as much
+A worker takes a room's turn with its first attempt to send something there, and gives it back with
+the last (``outbox.mark_sent``); the statements that it needs anyway do that, so that it costs
+nothing more to be one of several. A turn is worth as much
 as its worker: when that is there no more, the next one who has something for the room takes it.
 
 Somebody who comes in vain leaves a call. What they have was committed before, but whoever has the

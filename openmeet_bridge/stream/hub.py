@@ -14,24 +14,25 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 
 from ..core.entry import LogEntry
 from ..core.ids import Mxid, Position, RoomId, TenantId
-from ..telemetry import STREAMS, STREAMS_CLOSED
+from ..telemetry import STREAMS_CLOSED
 from .audience import Audience
 from .change import Change
 from .frames import Frame, bye, cursor_at, heartbeat, own_frame, room_frames, room_removed
+from .milestones import Milestones
 from .reasons import CloseReason
 from .recent import Recent
 from .shares import Share, of_each, of_one_room, of_rooms
 from .subscriber import Phase, Subscriber
 from .sweep import SLICE, Sweep
+from .table import NOBODY, Table
 
 Outgoing = defaultdict[Subscriber, list[Frame]]
 
 _AFTER_ALL = Position((1 << 63) - 1)
-_NOBODY = Audience()
 
 
-class Hub:
-    """All open streams of this process.
+class Hub(Table):
+    """All open streams of this process, and what they get.
 
     Args:
         epoch: The log's epoch, part of every cursor.
@@ -42,23 +43,14 @@ class Hub:
         heartbeat: Seconds between two heartbeats of a stream.
 
     Attributes:
-        moved: Called with a user who has one stream more, or one less.
         dispatched: Called with each piece of the log, after it was delivered.
         greeting: Called with a stream's rooms when it becomes live, for what is true in them now
             and is not in the log.
-        begun: Called with a room (``!…``) that has its first reader here, or a user (``@…``) who
-            has a first stream.
-        over: Called with a room or a user that has none any more.
-        left: Called with each stream that is out of the table.
         behind: Called when somebody waits for more of the log than has been delivered.
     """
 
-    moved: Callable[[Mxid], None]
     dispatched: Callable[[Sequence[LogEntry]], None]
     greeting: Callable[[Collection[RoomId]], Sequence[Frame]]
-    begun: Callable[[str], None]
-    over: Callable[[str], None]
-    left: Callable[[Subscriber], None]
     behind: Callable[[], None]
 
     def __init__(
@@ -71,6 +63,7 @@ class Hub:
         parked_frames: int = 2000,
         heartbeat: float = 20.0,
     ) -> None:
+        super().__init__(slots=max(1, round(heartbeat)))
         self.epoch = epoch
         self.position = position
         self.heartbeat = heartbeat
@@ -78,64 +71,13 @@ class Hub:
         self._behind_seconds = behind_seconds
         self._sweep = Sweep(self._too_slow, buffer_bytes)
         self.recent = Recent(position)
-        self._rooms: dict[RoomId, Audience] = {}
-        self._users: dict[Mxid, set[Subscriber]] = {}
-        self._reached: list[tuple[Position, asyncio.Future[None]]] = []
-        self._slots: list[set[Subscriber]] = [set() for _ in range(max(1, round(heartbeat)))]
-        self._entered = 0
-        self._count = 0
+        self._milestones = Milestones()
         self.closing = False
-        self.moved = self.begun = self.over = lambda _: None
-        self.left = lambda _: None
         self.behind = lambda: None
         self.dispatched = lambda _: None
         self.greeting = lambda _: ()
 
-    @property
-    def count(self) -> int:
-        """How many streams are open."""
-        return self._count
-
-    def streams_of(self, mxid: Mxid) -> int:
-        """Return how many streams a user has open."""
-        return len(self._users.get(mxid, ()))
-
-    def tenant_of(self, mxid: Mxid) -> TenantId | None:
-        """Return the tenant of a user who has streams open."""
-        return next((one.tenant for one in self._users.get(mxid, ())), None)
-
-    def users(self) -> list[Mxid]:
-        """Return who has streams open."""
-        return list(self._users)
-
-    def has_readers(self, room_id: RoomId) -> bool:
-        """Whether anybody here follows a room."""
-        return room_id in self._rooms
-
-    def readers(self, room_id: RoomId) -> int:
-        """Return how many streams follow a room."""
-        return len(self._rooms.get(room_id, _NOBODY))
-
-    def people(self, room_id: RoomId) -> set[Mxid]:
-        """Return whose streams follow a room."""
-        return {one.mxid for one in self._rooms.get(room_id, _NOBODY)}
-
     # Coming and going
-
-    def enter(self, subscriber: Subscriber) -> None:
-        """Add a stream whose rooms are not known yet: its own comings and goings are noted."""
-        streams = self._users.get(subscriber.mxid)
-        if streams is None:
-            streams = self._users[subscriber.mxid] = set()
-            self.begun(subscriber.mxid)
-        streams.add(subscriber)
-        subscriber.number = self._entered
-        subscriber.slot = self._entered % len(self._slots)
-        self._entered += 1
-        self._count += 1
-        self._slots[subscriber.slot].add(subscriber)
-        STREAMS.labels(subscriber.wire.name).inc()
-        self.moved(subscriber.mxid)
 
     def attach(
         self, subscriber: Subscriber, rooms: Iterable[RoomId], known_at: Position
@@ -223,27 +165,6 @@ class Hub:
         if subscriber.phase is Phase.LIVE:
             self._unfollow(subscriber, room_id)
 
-    def leave(self, subscriber: Subscriber) -> None:
-        """Take a stream out of the table. Harmless when it is out already."""
-        if subscriber.phase is Phase.CLOSED:
-            return
-        for room_id in list(subscriber.rooms):
-            self._unfollow(subscriber, room_id)
-        subscriber.phase = Phase.CLOSED
-        subscriber.parked = []
-        subscriber.owed = None
-        streams = self._users[subscriber.mxid]
-        streams.discard(subscriber)
-        if not streams:
-            del self._users[subscriber.mxid]
-            self.over(subscriber.mxid)
-        self._slots[subscriber.slot].discard(subscriber)
-        self._count -= 1
-        STREAMS.labels(subscriber.wire.name).dec()
-        self.left(subscriber)
-        subscriber.ended()
-        self.moved(subscriber.mxid)
-
     def close(self, subscriber: Subscriber, reason: CloseReason) -> None:
         """End a stream and tell its reader why."""
         if subscriber.phase is Phase.CLOSED:
@@ -307,7 +228,7 @@ class Hub:
         else:
             self.position = position
             self._broadcast(batch)
-        self._wake_reached()
+        self._milestones.passed(position)
         self.dispatched(batch)
 
     async def keep_up(self) -> None:
@@ -336,8 +257,8 @@ class Hub:
         Returns:
             How many streams got it.
         """
-        concerned = {one for room in room_ids for one in self._rooms.get(room, _NOBODY)}
-        concerned.difference_update(*(self._rooms.get(one, _NOBODY) for one in but))
+        concerned = {one for room in room_ids for one in self._rooms.get(room, NOBODY)}
+        concerned.difference_update(*(self._rooms.get(one, NOBODY) for one in but))
         outgoing: Outgoing = defaultdict(list)
         for subscriber in concerned:
             if subscriber.tenant == tenant:
@@ -471,40 +392,11 @@ class Hub:
             if len(subscriber.parked) > self._parked_frames:
                 self._too_slow(subscriber)
 
-    def _follow(self, subscriber: Subscriber, room_id: RoomId) -> None:
-        audience = self._rooms.get(room_id)
-        if audience is None:
-            audience = self._rooms[room_id] = Audience()
-            self.begun(room_id)
-        audience.add(subscriber)
-
-    def _unfollow(self, subscriber: Subscriber, room_id: RoomId) -> None:
-        subscriber.rooms.discard(room_id)
-        audience = self._rooms.get(room_id)
-        if audience is not None:
-            audience.discard(subscriber)
-            if not audience:
-                del self._rooms[room_id]
-                self.over(room_id)
-
     async def reached(self, position: Position) -> None:
         """Wait until everything up to a position has been delivered."""
-        if self.position >= position:
-            return
-        self.behind()
-        reached = asyncio.get_running_loop().create_future()
-        self._reached.append((position, reached))
-        await reached
-
-    def _wake_reached(self) -> None:
-        if not self._reached:
-            return
-        waiting, self._reached = self._reached, []
-        for position, reached in waiting:
-            if position > self.position:
-                self._reached.append((position, reached))
-            elif not reached.done():
-                reached.set_result(None)
+        if self.position < position:
+            self.behind()
+            await self._milestones.wait(position)
 
 
 def _among(room: Iterable[Subscriber], readers: frozenset[Mxid]) -> list[Subscriber]:

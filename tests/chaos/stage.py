@@ -13,7 +13,7 @@ import aiohttp
 import asyncpg
 
 from openmeet_bridge.core.ids import Mxid
-from openmeet_bridge.demo.synapse import SynapseProcess, free_port
+from openmeet_bridge.demo.synapse import SynapseProcess
 from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.matrix.registration import generate
 from openmeet_bridge.storage import migrations
@@ -23,6 +23,7 @@ from ..support.balancer import balancer
 from ..support.bridge import BridgeProcess, Settings
 from ..support.quick_synapse import Nursery, QuickSynapse
 from .plan import Plan
+from .ports import port, ports
 from .servers import OfTogether, Postgres, Server, Synapse, Together, Valkey, Way, Worker
 from .versions import WATCH
 
@@ -91,16 +92,16 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
         stack.push_async_callback(asyncio.to_thread, database.stop)
         await _prepare(database.dsn)
         count = 1 if plan.together else plan.workers
-        ports = [(free_port(), free_port()) for _ in range(count)]
-        public = await stack.enter_async_context(balancer([one for one, _ in ports]))
-        push = await stack.enter_async_context(balancer([one for _, one in ports]))
+        own = [(port(), port()) for _ in range(count)]
+        public = await stack.enter_async_context(balancer([one for one, _ in own], port()))
+        push = await stack.enter_async_context(balancer([one for _, one in own], port()))
         registration = generate(SERVER_NAME, push.url)
         file = folder / "registration.yaml"
         file.write_text(registration.dump())
         synapse = QuickSynapse(
             nursery,
             folder / "synapse",
-            port=free_port(),
+            port=port(),
             registrations=[file],
             server_name=SERVER_NAME,
             relaxed=True,
@@ -111,7 +112,7 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
         servers += [Way("public", public), Way("push", push)]
         top: dict[str, Any] = {}
         if plan.workers > 1:
-            valkey = Valkey(folder, free_port())
+            valkey = Valkey(folder, port())
             await asyncio.to_thread(valkey.start)
             stack.push_async_callback(asyncio.to_thread, valkey.kill)
             servers.append(valkey)
@@ -119,7 +120,7 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
         if plan.together:
             top["workers"] = plan.workers
         processes = []
-        for number, (open_port, push_port) in enumerate(ports, 1):
+        for number, (open_port, push_port) in enumerate(own, 1):
             settings = WorkerSettings(
                 folder / f"worker{number}",
                 database.dsn,
@@ -128,6 +129,8 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
                 push_port,
                 _changes(plan),
                 public=open_port,
+                # Each worker of one program has one of its own, counted up from the first.
+                operations=ports(plan.workers)[0],
                 top=top,
             )
             # One after another: msgspec breaks when two threads come to a new type at once.

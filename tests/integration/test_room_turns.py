@@ -46,8 +46,8 @@ class Box:
         )
         return message
 
-    async def sent(self, message: Message) -> None:
-        await outbox.mark_sent(self.connection, message.id, EventId(f"${message.id}"))
+    async def sent(self, message: Message, worker: str | None = None) -> None:
+        await outbox.mark_sent(self.connection, message.id, EventId(f"${message.id}"), worker)
 
     async def next(self, worker: str) -> Next:
         return await room_turns.next_pending(self.connection, ROOM, worker)
@@ -85,6 +85,22 @@ async def test_a_room_is_one_workers_turn(box: Box) -> None:
     assert await box.turns() == [("one", False)]
     assert await box.next("one") == Next(None, called=False)
     assert await box.turns() == []
+
+
+async def test_the_turn_goes_with_the_last_message(box: Box) -> None:
+    first, second = await box.put("1"), await box.put("2")
+    await box.put("3", RoomId("!elsewhere"))
+    for one, turns in ((first, [("one", False)]), (second, [])):
+        assert await box.attempt(one, "one") is Attempt.MADE
+        await box.sent(one, "two")
+        assert await box.turns() == [("one", False)]
+        await box.sent(one, "one")
+        assert await box.turns() == turns
+    third = await box.put("4")
+    assert await box.attempt(third, "one") is Attempt.MADE
+    assert await box.attempt(third, "two") is Attempt.ANOTHERS
+    await box.sent(third, "one")
+    assert await box.turns() == [("one", True)]
 
 
 async def test_nobody_goes_who_was_called_for(box: Box) -> None:

@@ -6,14 +6,14 @@ So a test, and not the moment, decides what happens between two steps of an open
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
 from openmeet_bridge.bridge.log_view import Missed, Standing
 from openmeet_bridge.bridge.streams import Log
 from openmeet_bridge.core.entry import LogEntry
-from openmeet_bridge.core.ids import Mxid, Position, TenantId
+from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId
 
 _ROUNDS = 10
 
@@ -105,12 +105,18 @@ class GatedLog:
         return found
 
     async def missed(
-        self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int
+        self,
+        tenant: TenantId,
+        mxid: Mxid,
+        after: Position,
+        up_to: Position,
+        limit: int,
+        wanted: Collection[RoomId] | None = None,
     ) -> Sequence[Missed]:
         """Return what somebody missed between two positions, in log order."""
         await self._gate.stop()
         with self._gate.work():
-            found = await self._log.missed(tenant, mxid, after, up_to, limit)
+            found = await self._log.missed(tenant, mxid, after, up_to, limit, wanted)
         await self._gate.stop()
         return found
 

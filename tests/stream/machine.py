@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from openmeet_bridge import bridge
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.core.entry import Person
-from openmeet_bridge.core.ids import Mxid, TenantId
+from openmeet_bridge.core.ids import Mxid, RoomId, TenantId
 from openmeet_bridge.stream import frames
 from openmeet_bridge.stream.bus import LocalBus
 from openmeet_bridge.stream.feed import Feed
@@ -34,7 +35,8 @@ T = TypeVar("T")
 A, B = TenantId("a"), TenantId("b")
 
 some = st.integers(0, 99)
-wires = st.sampled_from(["sse", "ws"])
+wires = st.sampled_from(["sse", "ws", "sse", "ws-"])
+choices = st.sampled_from([None, None, None, [0], [1], [0, 1], []])
 rarely = st.sampled_from([*[False] * 7, True])
 beginnings = st.sampled_from(
     [*["rooms"] * 6, *["now"] * 3, "", "x", "1-00000000-1", "1-EPOCH-fffffffff", "2-EPOCH-1"]
@@ -106,6 +108,8 @@ class StreamMachine(RuleBasedStateMachine):
         gated = GatedLog(self.log, self.gate)
         self.streams = Streams(gated, self.hub, replay_entries=self.replay_entries, chunk=2)
         self.feed = Feed(gated.after, self.hub, LocalBus(), batch=3)
+        # Nothing here ends because of the time: what stands still goes on by a rule.
+        bridge.streams._DELIVERY = 1e6
         self._feed_at_once = Feed(self.log.after, self.hub, LocalBus(), batch=3)
 
     # Clients
@@ -113,18 +117,20 @@ class StreamMachine(RuleBasedStateMachine):
     @initialize(wire=wires)
     def two_clients_are_here(self, wire: str) -> None:
         """And follow their rooms; two others have been here, and may come back."""
-        for user in (0, 1, 0, 1):
-            reader = self._reader(user, wire, None)
+        for user, choice in ((0, None), (1, None), (0, [0]), (1, None)):
+            reader = self._reader(user, wire, None, choice)
             reader.begin_with_rooms(self.epoch)
             if len(self.readers) <= 2:
                 self._connect(reader, slow=False)
         self.all_is_calm()
 
-    @rule(user=some, wire=wires, slow=st.booleans(), beginning=beginnings)
-    def a_client_comes(self, user: int, wire: str, slow: bool, beginning: str) -> None:
+    @rule(user=some, wire=wires, slow=st.booleans(), beginning=beginnings, choice=choices)
+    def a_client_comes(
+        self, user: int, wire: str, slow: bool, beginning: str, choice: list[int] | None
+    ) -> None:
         """With the cursor of its list of rooms, or without one, or with one that is of no use."""
         text = None if beginning in ("rooms", "now") else beginning.replace("EPOCH", self.epoch)
-        reader = self._reader(user, wire, text)
+        reader = self._reader(user, wire, text, choice)
         if beginning == "rooms":
             reader.begin_with_rooms(self.epoch)
         self._connect(reader, slow)
@@ -148,6 +154,17 @@ class StreamMachine(RuleBasedStateMachine):
     def a_slow_client_reads(self, which: int, part: int) -> None:
         """Some of what waits, cut anywhere."""
         self._read_part(_pick(self._slow, which), part)
+
+    @precondition(lambda self: self._here)
+    @rule(which=some, choice=choices)
+    def a_client_wants_otherwise(self, which: int, choice: list[int] | None) -> None:
+        """Of other rooms, if its stream is live."""
+        reader = _pick(self._here, which)
+
+        async def change() -> None:
+            reader.change(self.streams, self._rooms(choice))
+
+        self.run(change())
 
     # The bridge
 
@@ -282,9 +299,14 @@ class StreamMachine(RuleBasedStateMachine):
     def _user(self, index: int) -> Mxid:
         return _pick(list(self.users), index)
 
-    def _reader(self, user: int, wire: str, cursor: str | None) -> Reader:
-        mxid = self._user(user)
-        reader = Reader(self.truth, self.users[mxid], mxid, wire, cursor, self.replay_entries)
+    def _rooms(self, choice: list[int] | None) -> frozenset[RoomId] | None:
+        rooms = list(self.truth.tenants)
+        return None if choice is None else frozenset(rooms[one] for one in choice)
+
+    def _reader(self, user: int, wire: str, cursor: str | None, choice: list[int] | None) -> Reader:
+        mxid, wanted = self._user(user), self._rooms(choice)
+        tenant, limit = self.users[mxid], self.replay_entries
+        reader = Reader(self.truth, tenant, mxid, wire, cursor, limit, wanted)
         self.readers.append(reader)
         return reader
 

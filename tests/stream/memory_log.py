@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from openmeet_bridge.bridge.log_view import Missed, Standing
@@ -93,13 +94,20 @@ class MemoryLog:
         return Standing(self.head, frozenset(rooms))
 
     async def missed(
-        self, tenant: TenantId, mxid: Mxid, after: Position, up_to: Position, limit: int
+        self,
+        tenant: TenantId,
+        mxid: Mxid,
+        after: Position,
+        up_to: Position,
+        limit: int,
+        wanted: Collection[RoomId] | None = None,
     ) -> list[Missed]:
         """Return what somebody missed between two positions, in log order."""
         found = []
         for row in self._after(after):
             since = self._since.get((row.room_id, mxid))
             readable = since is not None and row.position >= since
+            readable = readable and (wanted is None or row.room_id in wanted)
             own = row.effect and row.who == mxid
             if self._tenants[row.room_id] == tenant and row.position <= up_to and (readable or own):
                 found.append((self._entry(row), readable))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Collection
 
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.core.cursor import Cursor
 from openmeet_bridge.core.entry import Person
+from openmeet_bridge.core.errors import Unavailable
 from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId
-from openmeet_bridge.stream.frames import SSE, WS
+from openmeet_bridge.stream import frames
+from openmeet_bridge.stream.change import Change
+from openmeet_bridge.stream.frames import CHOICE, SSE, WS, Frame
 from openmeet_bridge.stream.hub import Hub
 from openmeet_bridge.stream.subscriber import Phase, Subscriber
+from openmeet_bridge.stream.wires import filtered
 
 from ..support.sinks import MemorySink
 from .gate import Gate
 from .parsers import Received, SseParser, WsParser
-from .truth import Truth
+from .truth import Truth, Version
 
 
 class PipeSink(MemorySink):
@@ -46,7 +52,7 @@ class Connection:
     Args:
         subscriber: The stream.
         sink: Its socket.
-        opening: The task that opens it.
+        opening: The task that opens it. ``changing`` is the one that changes what it brings.
         slow: Whether its reader reads only when told to.
     """
 
@@ -56,8 +62,9 @@ class Connection:
         self.subscriber = subscriber
         self.sink = sink
         self.opening = opening
+        self.changing: asyncio.Task[None] | None = None
         self.slow = slow
-        self.parser = SseParser() if subscriber.wire is SSE else WsParser()
+        self.parser = SseParser() if subscriber.wire.name == "sse" else WsParser()
         self.greeted = False
         self.ended = False
         self.announced: Received | None = None
@@ -70,9 +77,10 @@ class Reader:
         truth: What it must get.
         tenant: Its user's tenant.
         mxid: Its user.
-        wire: Over what it reads.
+        wire: Over what it reads: ``sse`` or ``ws``; ``sse-`` and ``ws-`` leave typing out.
         cursor: Where it begins; None for now. Anything else than a cursor asks for a reset.
         replay_entries: From how many missed entries on a reset is right.
+        wanted: Of which rooms it wants to hear; None: of all.
     """
 
     def __init__(
@@ -83,12 +91,17 @@ class Reader:
         wire: str,
         cursor: str | None,
         replay_entries: int,
+        wanted: frozenset[RoomId] | None = None,
     ) -> None:
         self.tenant = tenant
         self.mxid = mxid
         self.connection: Connection | None = None
         self._truth = truth
-        self._wire = SSE if wire == "sse" else WS
+        self._quiet = wire.endswith("-")
+        types = CHOICE - {"typing"} if self._quiet else None
+        self._wire = filtered(SSE if wire.startswith("sse") else WS, types)
+        self._wanted = wanted
+        self._wanted_from: dict[RoomId, Position] = {}
         self._replay_entries = replay_entries
         self._cursor = cursor
         self._begun = False
@@ -107,10 +120,32 @@ class Reader:
         sink = PipeSink(gate)
         person = Person(self.mxid, "Somebody", None, None)
         subscriber = Subscriber(self.tenant, person, sink, self._wire)
+        subscriber.wanted = self._wanted
         hub.enter(subscriber)
         opening = asyncio.get_running_loop().create_task(streams.open(subscriber, self._cursor))
         self._resumed_at = self._last if self._begun else None
         self.connection = Connection(subscriber, sink, opening, slow)
+
+    def change(self, streams: Streams, wanted: frozenset[RoomId] | None) -> None:
+        """Want to hear of other rooms, where the stream can do that now."""
+        connection = self.connection
+        assert connection is not None
+        if connection.subscriber.phase is not Phase.LIVE or connection.changing is not None:
+            return
+
+        def answer(_: Collection[RoomId], cursor: Cursor) -> Frame:
+            rooms = None if wanted is None else sorted(wanted)
+            return frames.subscribed(None, rooms, None, cursor)
+
+        change = Change(wanted, self._wire, answer)
+        work = self._change(streams, connection, change)
+        connection.changing = asyncio.get_running_loop().create_task(work)
+
+    async def _change(self, streams: Streams, connection: Connection, change: Change) -> None:
+        # Whoever comes and goes too fast is told so; then nothing changes.
+        with contextlib.suppress(Unavailable):
+            await streams.change(connection.subscriber, change)
+        connection.changing = None
 
     def read(self, size: int | None = None) -> None:
         """Read what waits, or its first bytes."""
@@ -125,6 +160,9 @@ class Reader:
         """End the stream; what was not read is lost."""
         connection, self.connection = self.connection, None
         assert connection is not None
+        if connection.changing is not None:
+            connection.changing.cancel()
+            await asyncio.gather(connection.changing, return_exceptions=True)
         connection.opening.cancel()
         (result,) = await asyncio.gather(connection.opening, return_exceptions=True)
         if not isinstance(result, asyncio.CancelledError) and result is not None:
@@ -143,7 +181,11 @@ class Reader:
         assert self.connection.subscriber.phase is Phase.LIVE
         assert self._rooms == self._truth.joined_at(self.tenant, self.mxid, self._truth.head)
         owed = self._truth.owed(self.tenant, self.mxid, self._base)
-        missing = {at: event for at, event in owed.items() if self._got.get(at) != event}
+        missing = {
+            at: event
+            for at, event in owed.items()
+            if self._got.get(at) != event and self._wants(self._truth.versions[at])
+        }
         assert not missing, f"{self.mxid} misses {missing}"
 
     # Frames
@@ -169,7 +211,11 @@ class Reader:
             case "room.removed":
                 self._removed(frame)
             case "typing":
+                assert not self._quiet
                 assert frame.data["room_id"] in self._rooms
+                assert self._wanted is None or frame.data["room_id"] in self._wanted
+            case "subscribed":
+                self._subscribed(frame)
             case "bye":
                 connection.ended = True
             case other:
@@ -194,6 +240,7 @@ class Reader:
     def _begin(self, position: Position) -> None:
         """Fetch everything: what is up to here is known, what comes after must come."""
         self._begun = True
+        self._wanted_from = {}
         self._base = self._last = position
         self._got = {}
         self._rooms = self._truth.joined_at(self.tenant, self.mxid, position)
@@ -205,11 +252,27 @@ class Reader:
         assert frame.data["room_id"] == version.room_id
         assert self._truth.tenants[version.room_id] == self.tenant, "of another tenant"
         assert self.mxid in self._truth.audience[position], "logged when they were not in"
+        assert self._wanted is None or version.room_id in self._wanted, "not asked for"
         if announced is not None:
             assert announced.data["user"]["mxid"] == version.who
             assert (announced.data["membership"] == "join") == version.joined
         assert (announced is None) == (version.who is None)
         self._got[position] = version.event_id
+
+    def _subscribed(self, frame: Received) -> None:
+        """Other rooms from here on: what is newly wanted must come, what is not may not."""
+        position, rooms = self._position(frame.cursor), frame.data["rooms"]
+        assert position >= self._last
+        before, self._wanted = self._wanted, None if rooms is None else frozenset(rooms)
+        for room_id in self._truth.tenants:
+            if before is not None and room_id not in before:
+                self._wanted_from[room_id] = position
+        self._last, self._cursor = position, frame.cursor
+
+    def _wants(self, version: Version) -> bool:
+        known = self._wanted_from.get(version.room_id, self._base)
+        wanted = self._wanted is None or version.room_id in self._wanted
+        return wanted and version.position > known
 
     def _removed(self, frame: Received) -> None:
         version = self._truth.versions[self._advance(frame)]

@@ -103,7 +103,7 @@ def test_reset_carries_its_cursor_twice() -> None:
 @pytest.mark.parametrize("reason", list(CloseReason))
 def test_bye(reason: CloseReason) -> None:
     frame = frames.bye(reason)
-    back = reason.value not in ("too_many_streams", "removed", "idle")
+    back = reason.value not in ("too_many_streams", "too_many_messages", "removed", "idle")
     assert data(frame) == {"reason": reason.value, "reconnect": back}
     assert frame.cursor is None
     assert 1000 <= reason.ws_code < 5000
@@ -183,5 +183,8 @@ def test_every_frame_is_documented() -> None:
         *frames.room_frames(moved(26, BEN, "join"), HERE),
         frames.own_frame(moved(26, BEN, "join"), HERE),
         frames.own_frame(moved(26, BEN, "leave"), HERE),
+        frames.subscribed(1, None, None, HERE),
+        frames.pong(None),
+        frames.complaint(None, "e", "t"),
     ]
     assert {frame.type for frame in made if frame} == set(frames.FRAME_TYPES)

@@ -17,6 +17,7 @@ from openmeet_bridge.core.errors import Unavailable
 from openmeet_bridge.core.ids import Mxid, TenantId, UserSlug
 from openmeet_bridge.openmeet.tenants import KeySettings, Tenant
 from openmeet_bridge.stream.socketio_wire import SOCKETIO
+from openmeet_bridge.stream.sockets import Sockets
 
 NOW = 1_715_000_000.5
 ROOM = {"roomId": "!room", "isTyping": True, "message": "hi", "userId": "ann"}
@@ -31,7 +32,7 @@ class Broken:
     async def find(self, *_: Any) -> Any:
         raise self._error
 
-    all = find
+    by_name = find
 
 
 def events(error: Exception) -> Events:
@@ -50,7 +51,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     async def heard(sid: str, text: str) -> None:
         raise AssertionError(text)
 
-    socket = EngineSocket("sid", SocketLimits(), set(), heard, lambda *_: None)
+    socket = EngineSocket("sid", SocketLimits(), cast(Sockets, None), set(), heard, lambda *_: None)
     return Client(session, None, socket, SOCKETIO, lambda: 0.0)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.test_utils import TestServer, make_mocked_request
@@ -24,6 +25,7 @@ from openmeet_bridge.api.peers import Peers
 from openmeet_bridge.api.sessions import Session
 from openmeet_bridge.api.stream_ends import StreamEnds
 from openmeet_bridge.api.stream_limits import StreamLimits
+from openmeet_bridge.api.web_app.socketio_client import Client
 from openmeet_bridge.api.web_app.socketio_events import Events
 from openmeet_bridge.api.web_app.socketio_handshake import Handshake, Hello
 from openmeet_bridge.api.web_app.socketio_limits import SocketLimits
@@ -33,7 +35,7 @@ from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.bridge.vitals import Vitals
 from openmeet_bridge.config import Config, load
 from openmeet_bridge.core.directory import User
-from openmeet_bridge.core.entry import Person
+from openmeet_bridge.core.entry import LogEntry, Person
 from openmeet_bridge.core.errors import LimitExceeded, MissingToken
 from openmeet_bridge.core.ids import Mxid, Position, RoomId, TenantId, UserSlug
 from openmeet_bridge.core.rates import Rate, Rates
@@ -55,7 +57,7 @@ from openmeet_bridge.telemetry import (
 )
 
 from ..stream.memory_log import MemoryLog
-from ..support import streams
+from ..support import log_entries, streams
 from ..support.clock import Clock
 from ..support.sinks import MemorySink
 from ..support.streams import Stream
@@ -324,6 +326,12 @@ class Ends:
         self.clock.now = until
 
 
+def message(slug: str, *, changed: bool = False) -> LogEntry:
+    one = log_entries.said(1)
+    entry = msgspec.structs.replace(one.entry, sender=log_entries.person(slug))
+    return msgspec.structs.replace(one, entry=entry, changed=changed)
+
+
 def test_a_stream_ends_when_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = Ends(monkeypatch, idle_after=100, lifetime=1e6)
     first, second, other = ends.begin("ann"), ends.begin("ann"), ends.begin("ben")
@@ -338,7 +346,11 @@ def test_a_stream_ends_when_nobody_is_there(monkeypatch: pytest.MonkeyPatch) -> 
     gone = ends.clock.now
     ends.ends.seen = lambda _: gone
     ends.wait(98)
+    ends.ends.happened([message("ann", changed=True), message("cleo")])
     third = ends.begin("ann")  # who opens one is there
+    ends.wait(99)
+    assert first.phase is Phase.ENTERING
+    ends.ends.happened([message("ann")])  # from wherever
     ends.wait(99)
     assert first.phase is Phase.ENTERING
     ends.wait(2)
@@ -416,6 +428,10 @@ class House:
         """Stands for the handshake of Socket.IO."""
         self.asked += 1
         return session(hello.token)
+
+    async def answer(self, client: Client, name: object, payload: object) -> dict[str, Any]:
+        """Stands for the events of Socket.IO."""
+        return {}
 
     def of(self, slug: str, address: str) -> contextlib.AbstractAsyncContextManager[Stream]:
         headers = {"X-User": slug, "X-Forwarded-For": f"1.1.1.1, {address}"}
@@ -532,6 +548,13 @@ async def test_signs_of_a_socket_and_the_end_of_one_that_gives_none(
             end = await socket.receive()
         assert (end.type, end.data, end.extra) == (WSMsgType.CLOSE, 4010, "idle")
         assert noted == [mxid("ann")] * 2
+        async with socketio_of(house, "192.0.2.1") as socket:
+            await socket.send_str('40/matrix,{"token":"ben"}')
+            await socket.receive_str()
+            await socket.receive_str()
+            await socket.send_str('42/matrix,1["typing"]')
+            assert await socket.receive_str() == "43/matrix,1[{}]"
+        assert noted == [mxid("ann"), mxid("ann"), mxid("ben")]
 
 
 # What is in force

@@ -23,6 +23,7 @@ from openmeet_bridge.api.peers import Peers
 from openmeet_bridge.api.sessions import Session
 from openmeet_bridge.api.stream_ends import StreamEnds
 from openmeet_bridge.api.stream_limits import StreamLimits
+from openmeet_bridge.api.ws_stream import MESSAGE_BYTES
 from openmeet_bridge.bridge.log_view import Standing
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.core.directory import User
@@ -473,7 +474,7 @@ async def test_any_http_client_can_read_the_body(house: House) -> None:
     assert f"id: {at(10)}" in blocks[3].split("\n")
 
 
-async def test_a_socket_answers_pings_and_ignores_what_is_sent(house: House) -> None:
+async def test_a_socket_answers_pings_and_what_it_does_not_understand(house: House) -> None:
     headers = {"X-User": "ann"}
     async with house.http.ws_connect(
         f"{house.url}/api/v1/ws", headers=headers, autoping=False, compress=15
@@ -481,6 +482,7 @@ async def test_a_socket_answers_pings_and_ignores_what_is_sent(house: House) -> 
         assert (await ws.receive_json())["type"] == "hello"
         assert not ws.compress  # it would be done once for every reader
         await ws.send_str("hello?")
+        assert (await ws.receive_json())["data"]["errcode"] == "M_NOT_JSON"
         await ws.ping(b"alive")
         pong = await ws.receive()
         assert (pong.type, pong.data) == (WSMsgType.PONG, b"alive")
@@ -493,7 +495,7 @@ async def test_a_socket_answers_pings_and_ignores_what_is_sent(house: House) -> 
 async def test_a_socket_takes_no_large_messages(house: House) -> None:
     async with house.http.ws_connect(f"{house.url}/api/v1/ws", headers={"X-User": "ann"}) as ws:
         assert (await ws.receive_json())["type"] == "hello"
-        await ws.send_str("x" * 5000)
+        await ws.send_str("x" * (MESSAGE_BYTES + 1))
         end = await ws.receive()
         assert (end.type, end.data) == (WSMsgType.CLOSE, 1009)
     await house.empty()

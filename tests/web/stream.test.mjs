@@ -6,7 +6,7 @@ import { backoffMs } from '../../openmeet_bridge/web/client/backoff.js';
 import { Stream } from '../../openmeet_bridge/web/client/stream.js';
 import { FakeClock, settled } from './support.mjs';
 
-function setUp({ online = true, refuse = [], forbid = [] } = {}) {
+function setUp({ online = true, refuse = [], forbid = [], saveData } = {}) {
   const clock = new FakeClock();
   const world = { clock, online, refuse, opened: [], frames: [], phases: [] };
   const open = (url, events) => {
@@ -19,6 +19,7 @@ function setUp({ online = true, refuse = [], forbid = [] } = {}) {
     clock,
     random: () => 1,
     online: () => world.online,
+    saveData,
     transports: [{ kind: 'ws', open }, { kind: 'stream', open }],
     onFrame: (frame) => world.frames.push(frame.type),
     onState: (state) => world.phases.push(state.phase),
@@ -27,7 +28,7 @@ function setUp({ online = true, refuse = [], forbid = [] } = {}) {
         if (world.refuse.length) throw world.refuse.shift();
         return { ticket: 'T' };
       },
-      streamUrl: (kind, query) => `${kind}?cursor=${query.cursor}`,
+      streamUrl: (kind, { cursor, data }) => `${kind}?cursor=${cursor}${data ? `&data=${data}` : ''}`,
     },
   });
   world.last = () => world.opened.at(-1);
@@ -70,6 +71,16 @@ test('a hello does not move the cursor: what was missed still comes', async () =
   world.last().events.onClose();
   await world.clock.pass(1000);
   assert.equal(world.last().url, 'ws?cursor=c1');
+});
+
+test('a heartbeat moves the cursor, and nobody else hears of it', async () => {
+  const world = await live({ saveData: () => true });
+  assert.equal(world.last().url, 'ws?cursor=c1&data=low');
+  world.send({ type: 'heartbeat', cursor: 'c2', data: {} });
+  assert.deepEqual(world.frames, ['hello']);
+  world.last().events.onClose();
+  await world.clock.pass(1000);
+  assert.equal(world.last().url, 'ws?cursor=c2&data=low');
 });
 
 test('silence of two and a half heartbeats ends the connection', async () => {

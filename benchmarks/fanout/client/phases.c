@@ -100,6 +100,7 @@ static void report(const struct phase *phase, const struct reading *from, const 
     double seconds = (double)(to->at - from->at) / 1e9;
     double cpu = (double)(to->server - from->server) / 1e9;
     double each = c->deliveries ? 1.0 / (double)c->deliveries : 0;
+    if (seconds <= 0) seconds = 1e-9;
     printf("{\"phase\":\"%s\",\"seconds\":%.4f,\"streams\":%d,\"published\":%llu,"
            "\"deliveries\":%llu,\"deliveries_s\":%.1f,\"bytes\":%llu,\"bytes_each\":%.1f,\"reads\":%llu,"
            "\"server_cpu\":%.5f,\"server_share\":%.4f,\"cpu_us_each\":%.4f,\"core_share\":%.4f,"
@@ -130,7 +131,6 @@ static void run(const struct phase *phase) {
     for (size_t i = 0; i < (size_t)options.rooms * ROOM_WINDOW; i++) flying[i].left = 0;
     timed_from = start + (int64_t)(phase->warm * 1e9);
     timed_to = timed_from + (int64_t)(phase->seconds * 1e9);
-    phase_is_over = 0;
     while ((now = now_ns()) < timed_to && !phase_is_over) {
         if (!from.at && now >= timed_from) {
             counters = (struct counters){0};
@@ -144,6 +144,7 @@ static void run(const struct phase *phase) {
         if (options.batch > 1) publish_waiting();
         poll_once(options.spin && phase->kind != IDLE ? 0 : 1);
     }
+    phase_is_over = 0;
     if (!from.at) from = read_all();
     to = read_all();
     struct counters at_end = counters;

@@ -36,8 +36,8 @@ class Client:
         cursor: Where it wants to go on.
         socket: Its connection.
         wire: How its namespace is written.
-        address: From where it comes; None where that does not count.
         clock: Seconds, of a clock that never goes back.
+        address: From where it comes; None where that does not count.
 
     Attributes:
         subscriber: Its stream.
@@ -49,8 +49,9 @@ class Client:
         cursor: str | None,
         socket: EngineSocket,
         wire: SocketIoWire,
-        address: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        address: str | None = None,
     ) -> None:
         self.session = session
         self.cursor = cursor

@@ -177,7 +177,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
                 raise SocketRefused("Try again later") from None
             if socket is not None:
                 self._greeted[sid] = Client(
-                    session, hello.cursor, socket, _WIRES[namespace], environ[ADDRESS]
+                    session, hello.cursor, socket, _WIRES[namespace], address=environ[ADDRESS]
                 )
 
         return greet

@@ -37,6 +37,7 @@ import { systemClock } from './types.js';
  * @property {Clock} [clock]
  * @property {() => number} [random]
  * @property {() => boolean} [online]
+ * @property {() => boolean} [saveData] Whether to do without typing, receipts and presence.
  * @property {Array<{kind: 'ws' | 'stream', open: OpenTransport}>} [transports] Best first.
  */
 
@@ -46,6 +47,14 @@ const HELLO_WITHIN = 10_000;
 const SILENT_HEARTBEATS = 2.5;
 /** A connection that lasted so long (ms) was a good one: the back-off starts anew after it. */
 const STEADY_AFTER = 5000;
+
+/** Whether the browser says that its user wants that; not all browsers tell. */
+function askedToSaveData() {
+  const { connection } = /** @type {{connection?: {saveData?: boolean}}} */ (
+    globalThis.navigator ?? {}
+  );
+  return connection?.saveData === true;
+}
 
 /** Keeps one stream open, and says honestly when it is not. */
 export class Stream {
@@ -57,6 +66,7 @@ export class Stream {
     this._clock = options.clock ?? systemClock;
     this._random = options.random ?? Math.random;
     this._online = options.online ?? (() => globalThis.navigator?.onLine !== false);
+    this._saveData = options.saveData ?? askedToSaveData;
     this._transports = options.transports ?? [
       { kind: 'ws', open: openWebSocket },
       { kind: 'stream', open: openEventSource },
@@ -135,7 +145,8 @@ export class Stream {
     const { kind, open } = this._transports[this._preferred % this._transports.length];
     const mine = this._try;
     this._watch(HELLO_WITHIN);
-    this._transport = open(this._api.streamUrl(kind, { ticket, cursor: this.cursor }), {
+    const data = this._saveData() ? 'low' : null;
+    this._transport = open(this._api.streamUrl(kind, { ticket, cursor: this.cursor, data }), {
       onFrame: (frame) => mine === this._try && this._receive(frame),
       onClose: () => mine === this._try && this._lost(null),
     });
@@ -157,8 +168,7 @@ export class Stream {
     if (frame.type === 'hello') this._hello(frame);
     this._watch(this._heartbeatMs * SILENT_HEARTBEATS);
     if (frame.type === 'bye') return this._bye(frame.data ?? {});
-    if (frame.type === 'heartbeat') return undefined;
-    this._onFrame(frame);
+    if (frame.type !== 'heartbeat') this._onFrame(frame);
     this._advance(frame);
     return undefined;
   }
