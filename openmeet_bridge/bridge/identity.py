@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping, Sequence
 
 from ..core.directory import User
 from ..core.errors import UnknownToken
-from ..core.ids import TenantId, UserSlug
+from ..core.ids import TenantId
 from ..storage import directory, tickets
 from ..storage.database import Database
+from ..storage.directory import Caller, Named
 from ..storage.tickets import Ticket
+from .together import Together
 
 
 class Identity:
@@ -22,6 +25,7 @@ class Identity:
 
     def __init__(self, database: Database, *, ticket_lifetime: float) -> None:
         self._database = database
+        self._callers = Together(self._read_callers)
         self.ticket_lifetime = ticket_lifetime
 
     async def user(
@@ -37,19 +41,17 @@ class Identity:
         """
         if not 0 < openmeet_id < 1 << 63:
             return None
-        async with self._database.connection() as connection:
-            found = await directory.caller(connection, tenant, openmeet_id, None, issued_at)
-            if found is None and slug is not None:
-                by_slug = await directory.caller(
-                    connection, tenant, None, UserSlug(slug), issued_at
-                )
-                unnumbered = by_slug is not None and by_slug.user.openmeet_id is None
-                found = by_slug if unnumbered else None
+        found = await self._callers.get(Named(tenant, openmeet_id, slug, issued_at))
         if found is None or not found.user.active or slug not in (None, found.user.slug):
             return None
         if found.signed_out:
             raise UnknownToken("The token was revoked: its user was signed out.")
         return found.user
+
+    async def _read_callers(self, named: Sequence[Named]) -> Mapping[Named, Caller]:
+        async with self._database.connection() as connection:
+            found = await directory.callers(connection, named)
+        return {one: user for one, user in zip(named, found, strict=True) if user is not None}
 
     async def users(self, tenant: TenantId, limit: int) -> list[User]:
         """Return the users of a tenant by name."""

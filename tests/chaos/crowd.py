@@ -80,11 +80,10 @@ class _Gathering:
         eve, zoe = [await there.user(name, slug=name) for name in ("eve", "zoe")]
         steady = [await here.user(f"r{n}", slug=f"r{n}") for n in range(self._plan.readers)]
         restless = [await here.user(f"w{n}", slug=f"w{n}") for n in range(self._plan.wanderers)]
-        settled = [*steady, ann, ben, cleo, dora]
         lake, forest, cave, sea = await asyncio.gather(
-            self._room("lake", here, "public", settled),
-            self._room("forest", here, "authenticated", [*settled, *restless]),
-            self._room("cave", here, "private", [*settled, *restless]),
+            self._room("lake", here, "public", [*steady, ann]),
+            self._room("forest", here, "authenticated", [*steady, *restless, ben, cleo]),
+            self._room("cave", here, "private", [*steady, *restless, dora, cleo]),
             self._room("sea", there, "authenticated", [eve, zoe]),
         )
         self._made.rooms = [lake, forest, cave, sea]

@@ -1,4 +1,4 @@
-"""The servers that are killed, frozen and restarted, all in one shape."""
+"""The servers that are killed, frozen and restarted, all in one shape (bridge: ``bridges``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from openmeet_bridge.demo.synapse import HOST, SynapseProcess
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
 from ..support.balancer import Balancer
-from ..support.bridge import BridgeProcess
 
 START_SECONDS = 120.0
 _PAUSE = 0.1
@@ -57,160 +55,11 @@ class Server(ABC):
 
     def freeze(self) -> None:
         """Let it stand still: connections stay open, and nothing is answered."""
-        _signal(self.pids(), signal.SIGSTOP)
+        send(self.pids(), signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        _signal(self.pids(), signal.SIGCONT)
-
-
-class Worker(Server):
-    """One ``openmeet-bridge serve``, which a supervisor starts again until it stays up.
-
-    Args:
-        name: As acts name it.
-        process: The program.
-    """
-
-    def __init__(self, name: str, process: BridgeProcess) -> None:
-        self.name = name
-        self._process = process
-        self._wanted = False
-
-    @property
-    def crashed(self) -> bool:
-        """Whether it has ended by itself."""
-        return self._wanted and not self._process.runs
-
-    def start(self) -> None:
-        """Start it; what it needs may be away at first."""
-        _wait(self._try, f"{self.name} does not start")
-        self._wanted = True
-
-    def _try(self) -> bool:
-        try:
-            self._process.start()
-        except AssertionError:
-            return False
-        return True
-
-    def stop(self) -> None:
-        """End it with SIGTERM."""
-        self._wanted = False
-        status = self._process.stop()
-        assert status == 0, f"{self.name} ended with {status}"
-
-    def kill(self) -> None:
-        """End it with SIGKILL."""
-        self._wanted = False
-        self._process.kill()
-
-    def pids(self) -> list[int]:
-        """Return its processes."""
-        pid = self._process.pid
-        return [] if pid is None else family(pid)
-
-
-class Together(Server):
-    """One ``openmeet-bridge serve`` with several workers, which it looks after itself.
-
-    Args:
-        process: The program.
-        count: How many workers.
-    """
-
-    name = "bridge"
-
-    def __init__(self, process: BridgeProcess, count: int) -> None:
-        self._process = process
-        self._count = count
-        self._wanted = False
-        self._starting = threading.Lock()
-
-    @property
-    def crashed(self) -> bool:
-        """Whether it has ended by itself."""
-        return self._wanted and not self._process.runs
-
-    def workers(self) -> list[int]:
-        """Return the processes of the workers, the oldest first."""
-        pid = self._process.pid
-        return [] if pid is None else children(pid)
-
-    def start(self) -> None:
-        """Start it where it does not run, and wait until all workers are there."""
-        # A worker that is killed before the first is ready ends the whole program: once more, then.
-        _wait(lambda: self._try() and self._all_there(), "the bridge does not start")
-        self._wanted = True
-
-    def _all_there(self) -> bool:
-        return len(self.workers()) == self._count
-
-    def _try(self) -> bool:
-        with self._starting:
-            if not self._process.runs:
-                try:
-                    self._process.start()
-                except AssertionError:  # what it needs is away
-                    return False
-            return True
-
-    def stop(self) -> None:
-        """Let it replace its workers, one after the other, as an operator does (SIGHUP)."""
-        before = set(self.workers())
-        if self._process.pid is not None:
-            _signal([self._process.pid], signal.SIGHUP)
-        _wait(lambda: not before & set(self.workers()), "workers are not replaced")
-
-    def kill(self) -> None:
-        """Kill the first process: its workers see that, and end."""
-        self._wanted = False
-        self._process.kill()
-
-    def pids(self) -> list[int]:
-        """Return all its processes."""
-        pid = self._process.pid
-        return [] if pid is None else family(pid)
-
-
-class OfTogether(Server):
-    """One worker of several of one program, which starts it again when it is killed.
-
-    Args:
-        together: The program.
-        number: Which of its workers; the oldest is 0.
-    """
-
-    def __init__(self, together: Together, number: int) -> None:
-        self.name = f"worker{number + 1}"
-        self._together = together
-        self._number = number
-        self._frozen: list[int] = []
-
-    def start(self) -> None:
-        """Wait until it was started again."""
-        self._together.start()
-
-    def stop(self) -> None:
-        """End it with SIGTERM."""
-        _signal(self.pids(), signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it with SIGKILL."""
-        _signal(self.pids(), signal.SIGKILL)
-
-    def freeze(self) -> None:
-        """Let it stand still."""
-        self._frozen = self.pids()
-        _signal(self._frozen, signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """Let the same one go on, whatever has become of the others."""
-        _signal(self._frozen, signal.SIGCONT)
-
-    def pids(self) -> list[int]:
-        """Return its process."""
-        return self._together.workers()[self._number : self._number + 1]
+        send(self.pids(), signal.SIGCONT)
 
 
 class Postgres(Server):
@@ -236,7 +85,7 @@ class Postgres(Server):
     def kill(self) -> None:
         """Kill the postmaster and all sessions; what was committed is on its disk."""
         pids = self.pids()
-        _signal(pids, signal.SIGKILL)
+        send(pids, signal.SIGKILL)
         self._server.stop()
 
     def pids(self) -> list[int]:
@@ -307,7 +156,7 @@ class Valkey(Server):
                 stderr=log,
                 start_new_session=True,
             )
-        _wait(lambda: _answers(self._port), "Valkey does not start")
+        wait(lambda: _answers(self._port), "Valkey does not start")
 
     def stop(self) -> None:
         """End it with SIGTERM."""
@@ -372,14 +221,16 @@ def family(pid: int) -> list[int]:
     return [pid, *(one for child in children(pid) for one in family(child))]
 
 
-def _wait(holds: Callable[[], bool], what: str) -> None:
+def wait(holds: Callable[[], bool], what: str) -> None:
+    """Wait until something holds; ``what`` is the error when it does not in time."""
     deadline = time.monotonic() + START_SECONDS
     while not holds():
         assert time.monotonic() < deadline, what
         time.sleep(_PAUSE)
 
 
-def _signal(pids: list[int], number: signal.Signals) -> None:
+def send(pids: list[int], number: signal.Signals) -> None:
+    """Send a signal to processes, of which some may have ended."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -22,9 +22,10 @@ from openmeet_bridge.storage.embedded import EmbeddedPostgres
 from ..support.balancer import balancer
 from ..support.bridge import BridgeProcess, Settings
 from ..support.quick_synapse import Nursery, QuickSynapse
+from .bridges import bridges_of
 from .plan import Plan
 from .ports import port, ports
-from .servers import OfTogether, Postgres, Server, Synapse, Together, Valkey, Way, Worker
+from .servers import Postgres, Server, Synapse, Valkey, Way
 from .versions import WATCH
 
 SERVER_NAME = "localhost"
@@ -98,53 +99,14 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
         registration = generate(SERVER_NAME, push.url)
         file = folder / "registration.yaml"
         file.write_text(registration.dump())
-        synapse = QuickSynapse(
-            nursery,
-            folder / "synapse",
-            port=port(),
-            registrations=[file],
-            server_name=SERVER_NAME,
-            relaxed=True,
-        )
-        await asyncio.to_thread(synapse.start)
-        stack.push_async_callback(asyncio.to_thread, synapse.stop)
+        synapse = await _synapse(folder, file, nursery, stack)
         servers: list[Server] = [Postgres(database), Synapse(synapse)]
         servers += [Way("public", public), Way("push", push)]
-        top: dict[str, Any] = {}
-        if plan.workers > 1:
-            valkey = Valkey(folder, port())
-            await asyncio.to_thread(valkey.start)
-            stack.push_async_callback(asyncio.to_thread, valkey.kill)
-            servers.append(valkey)
-            top["bus"] = valkey.url
-        if plan.together:
-            top["workers"] = plan.workers
-        processes = []
-        for number, (open_port, push_port) in enumerate(own, 1):
-            settings = WorkerSettings(
-                folder / f"worker{number}",
-                database.dsn,
-                file,
-                synapse.base_url,
-                push_port,
-                _changes(plan),
-                public=open_port,
-                # Each worker of one program has one of its own, counted up from the first.
-                operations=ports(plan.workers)[0],
-                top=top,
-            )
-            # One after another: msgspec breaks when two threads come to a new type at once.
-            settings.write()
-            processes.append(BridgeProcess(settings))
-        bridges = _bridges(plan, processes)
-        first = bridges[:1] if plan.together else bridges
-        await asyncio.gather(*(asyncio.to_thread(one.start) for one in first))
-        for process in processes:
-            stack.push_async_callback(asyncio.to_thread, process.stop)
-        servers += bridges
         front = Settings(
             folder, database.dsn, file, synapse.base_url, push.port, public=public.port
         )
+        top = await _top(plan, folder, servers, stack)
+        servers += await _started(plan, front, own, top, stack)
         # Each request anew: a connection that is kept would tie its user to one worker.
         connector = aiohttp.TCPConnector(force_close=True, limit=0)
         session = await stack.enter_async_context(
@@ -161,12 +123,65 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
         )
 
 
-def _bridges(plan: Plan, processes: list[BridgeProcess]) -> list[Server]:
-    if not plan.together:
-        return [Worker(f"worker{number}", one) for number, one in enumerate(processes, 1)]
-    (process,) = processes
-    together = Together(process, plan.workers)
-    return [together, *(OfTogether(together, number) for number in range(plan.workers))]
+async def _synapse(
+    folder: Path, registration: Path, nursery: Nursery, stack: AsyncExitStack
+) -> SynapseProcess:
+    synapse = QuickSynapse(
+        nursery,
+        folder / "synapse",
+        port=port(),
+        registrations=[registration],
+        server_name=SERVER_NAME,
+        relaxed=True,
+    )
+    await asyncio.to_thread(synapse.start)
+    stack.push_async_callback(asyncio.to_thread, synapse.stop)
+    return synapse
+
+
+async def _top(
+    plan: Plan, folder: Path, servers: list[Server], stack: AsyncExitStack
+) -> dict[str, Any]:
+    """Start a Valkey where there are several workers; return what they are told of each other."""
+    if plan.workers == 1:
+        return {}
+    valkey = Valkey(folder, port())
+    await asyncio.to_thread(valkey.start)
+    stack.push_async_callback(asyncio.to_thread, valkey.kill)
+    servers.append(valkey)
+    return {"bus": valkey.url, **({"workers": plan.workers} if plan.together else {})}
+
+
+async def _started(
+    plan: Plan,
+    front: Settings,
+    own: list[tuple[int, int]],
+    top: dict[str, Any],
+    stack: AsyncExitStack,
+) -> list[Server]:
+    """Start the bridge, one program for each pair of ports."""
+    processes = []
+    for number, (open_port, push_port) in enumerate(own, 1):
+        settings = WorkerSettings(
+            front.folder / f"worker{number}",
+            front.database_url,
+            front.registration_file,
+            front.homeserver_url,
+            push_port,
+            _changes(plan),
+            public=open_port,
+            # Each worker of one program has one of its own, counted up from the first.
+            operations=ports(plan.workers)[0],
+            top=top,
+        )
+        # One after another: msgspec breaks when two threads come to a new type at once.
+        settings.write()
+        processes.append(BridgeProcess(settings))
+        stack.push_async_callback(asyncio.to_thread, processes[-1].stop)
+    bridges = bridges_of(plan, processes)
+    first = bridges[:1] if plan.together else bridges
+    await asyncio.gather(*(asyncio.to_thread(one.start) for one in first))
+    return bridges
 
 
 _CARELESS = {

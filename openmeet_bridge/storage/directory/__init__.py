@@ -31,7 +31,9 @@ from .portals import (
 )
 from .snapshot import snapshot
 from .users import (
-    caller,
+    Caller,
+    Named,
+    callers,
     delete_user,
     known_users,
     put_user,
@@ -43,14 +45,16 @@ from .users import (
 )
 
 __all__ = [
+    "Caller",
     "Head",
+    "Named",
     "Person",
     "advance",
     "all_members",
     "blocked_by",
     "blockers_of",
     "buried",
-    "caller",
+    "callers",
     "compared",
     "delete_block",
     "delete_member",

@@ -17,6 +17,23 @@ SELECT_USER = """
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Whom a token names.
+
+    Attributes:
+        openmeet_id: OpenMeet's number of the user.
+        slug: The user's slug, where the token has it.
+        issued_at: When the token was issued (seconds since the epoch); None where it is not known,
+            and then it is taken for a new one.
+    """
+
+    tenant: TenantId
+    openmeet_id: int
+    slug: str | None
+    issued_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """A user who calls with a token.
 
@@ -128,40 +145,42 @@ async def user_by_openmeet_id(
     return User(**dict(row)) if row else None
 
 
-async def caller(
-    connection: Connection,
-    tenant: TenantId,
-    openmeet_id: int | None,
-    slug: UserSlug | None,
-    issued_at: float | None,
-) -> Caller | None:
-    """Return a user by OpenMeet's number, or where that is None by slug.
+async def callers(connection: Connection, named: Sequence[Named]) -> list[Caller | None]:
+    """Return the users whom tokens name, each in its place; None for one whom nobody is.
 
-    Args:
-        connection: The database.
-        tenant: Whose user.
-        openmeet_id: The number.
-        slug: The slug.
-        issued_at: When the token was issued (seconds since the epoch); None where it is not known,
-            and then it is taken for a new one.
+    OpenMeet's number identifies. The slug does so only for a user whose number OpenMeet has not
+    told us.
     """
-    column, value = ("slug", slug) if openmeet_id is None else ("openmeet_id", openmeet_id)
-    row = await connection.fetchrow(
-        f"""
-        SELECT u.tenant, u.slug, u.openmeet_id, u.name, u.avatar_url, u.active, ghost.mxid,
-               coalesce(u.signed_out_at >= to_timestamp($3), false) AS signed_out
-        FROM directory_user AS u LEFT JOIN ghost USING (tenant, slug)
-        WHERE u.tenant = $1 AND u.{column} = $2
-        """,  # noqa: S608  (one of two names)
-        tenant,
-        value,
-        issued_at,
+    rows = await connection.fetch(
+        """
+        SELECT given.place, u.tenant, u.slug, u.openmeet_id, u.name, u.avatar_url, u.active,
+               ghost.mxid, coalesce(u.signed_out_at >= to_timestamp(given.issued_at), false) AS out
+        FROM unnest($1::text[], $2::bigint[], $3::text[], $4::float8[])
+                 WITH ORDINALITY AS given (tenant, openmeet_id, slug, issued_at, place)
+        CROSS JOIN LATERAL (
+            SELECT * FROM directory_user AS one
+            WHERE one.tenant = given.tenant AND one.openmeet_id = given.openmeet_id
+            UNION ALL
+            SELECT * FROM directory_user AS one
+            WHERE one.tenant = given.tenant AND one.slug = given.slug AND one.openmeet_id IS NULL
+                  AND NOT EXISTS (
+                      SELECT FROM directory_user AS other
+                      WHERE other.tenant = given.tenant AND other.openmeet_id = given.openmeet_id
+                  )
+        ) AS u
+        LEFT JOIN ghost ON ghost.tenant = u.tenant AND ghost.slug = u.slug
+        """,
+        [one.tenant for one in named],
+        [one.openmeet_id for one in named],
+        [one.slug for one in named],
+        [one.issued_at for one in named],
     )
-    if row is None:
-        return None
-    found = dict(row)
-    signed_out = found.pop("signed_out")
-    return Caller(User(**found), signed_out)
+    found: list[Caller | None] = [None] * len(named)
+    for row in rows:
+        user = dict(row)
+        place, out = user.pop("place"), user.pop("out")
+        found[place - 1] = Caller(User(**user), out)
+    return found
 
 
 async def sign_out(connection: Connection, tenant: TenantId, slug: UserSlug) -> datetime | None:
