@@ -82,6 +82,6 @@ def goals_report(goals: list[Goal]) -> Report:
         "The median over the rounds, and between what the middle half of them was. Ratios are of",
         "deliveries in a second of the server's processor time, in the same round, unless said",
         "otherwise. `bridge`: with its log in memory. `whole`: on PostgreSQL, events come in",
-        "transactions.",
+        "transactions; without presence.",
     ]
     return report

@@ -14,6 +14,12 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 44, 52
 _TICKS = 6
 _MANY_DECADES = 1000
 _COLORS = ("#d1495b", "#2e86ab", "#e58f00", "#3b8f5a", "#8e6bbf", "#7a7f87", "#b0643c", "#1f9e9e")
+_KNOWN = (
+    "bridge-sse", "bridge-ws", "bridge-socketio", "nchan-sse", "node-socketio", "floor-each",
+    "aiohttp-sse", "floor-batch",
+)  # fmt: skip
+"""Each of these has the same color in all plots."""
+
 _STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #333 }
   .title { font-size: 14px; font-weight: 600 }
@@ -136,7 +142,8 @@ def tick_text(value: float) -> str:
 
 
 def _line(name: str, points: Points, number: int, across: Scale, up: Scale) -> list[str]:
-    color = _COLORS[number % len(_COLORS)]
+    place = _KNOWN.index(name) if name in _KNOWN else number
+    color = _COLORS[place % len(_COLORS)]
     dashes = "" if name.startswith("bridge") else ' stroke-dasharray="6 4"'
     shown = [
         (_x(across, x), _y(up, y))

@@ -18,6 +18,8 @@ from .servers import Server, Starter, bridge_reads
 
 _EVENTS_AT_ONCE = 500
 _AT_ONCE = "50"
+_SETTINGS = {"presence": {"enabled": False}}
+"""Who comes and goes is told to all: that must not come between while something else is measured."""
 
 Inhabitants = Sequence[tuple[Block, int]]
 """Blocks of readers, and how many of each there are."""
@@ -36,7 +38,7 @@ def whole_bridge(wire: str, postgres: EmbeddedPostgres, people: Inhabitants) -> 
     def start(folder: Path, cores: Cores) -> Iterator[Server]:
         plan = house.plan(folder / "house")
         with cores.of_server():
-            running = house.running(plan, postgres)
+            running = house.running(plan, postgres, settings=_SETTINGS)
             bridge = running.__enter__()
         try:
             _furnish(bridge, people)

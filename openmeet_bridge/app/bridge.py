@@ -23,6 +23,7 @@ from .office import OFFICE, Office, apart
 from .services import Services
 
 _GRACE = 10.0
+_LINGER = 6.0
 _CONNECTIONS = 64
 _BACKLOG = 4096
 """All clients come back at once after an accident; the kernel takes less where it must."""
@@ -69,6 +70,8 @@ class Bridge:
             head = await event_log.head(connection)
         services = Services(self._config, self._registration, database, http, head, duties)
         duties.position = lambda: services.hub.position
+        # Whose last words are on their way may read them.
+        ending.push_async_callback(services.sockets.settle, _LINGER)
         ending.push_async_callback(services.picture_store.close)
         ending.push_async_callback(services.openmeet.close)
         for tenant in self._config.tenants:

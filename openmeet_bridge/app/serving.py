@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import resource
 import signal
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -22,6 +24,9 @@ from .bridge import Bridge
 from .buses import bus_server
 
 log = structlog.get_logger(__name__)
+
+_TURN = 0.0005
+"""Seconds after which a thread lets another one run."""
 
 
 def serve(config: Config, file: Path, workers: int | None = None) -> int:
@@ -49,6 +54,8 @@ def serve(config: Config, file: Path, workers: int | None = None) -> int:
 
 def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop where it is installed (extra ``speed``), else on asyncio's own loop."""
+    # Should a thread compute one day: the loop gets its turn soon (see stream/writing).
+    sys.setswitchinterval(_TURN)
     try:
         import uvloop
     except ImportError:
@@ -134,6 +141,9 @@ async def _work(
     block: AbstractAsyncContextManager[object], started: asyncio.Event, stop: asyncio.Event
 ) -> None:
     async with block:
+        # What is there now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         started.set()
         await stop.wait()
         log.info("bridge.stopping")

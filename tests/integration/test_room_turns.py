@@ -173,7 +173,8 @@ class Sender:
 
     def __init__(self, dsn: str, stage: Stage) -> None:
         self.database = Database(dsn, size=4)
-        self.duties = Duties(InstanceLock(dsn, shared=True), [], renewed=0.1)
+        # However slow the machine is, nobody is given up but who is buried by hand.
+        self.duties = Duties(InstanceLock(dsn, shared=True), [], lease=600.0, renewed=0.1)
         self.settled: list[int] = []
         play: Any = stage
         self.delivery = Delivery(
