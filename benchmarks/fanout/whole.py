@@ -19,7 +19,7 @@ from .servers import Server, Starter, bridge_reads
 _EVENTS_AT_ONCE = 500
 _AT_ONCE = "50"
 _SETTINGS = {"presence": {"enabled": False}}
-"""Who comes and goes is told to all: that must not come between while something else is measured."""
+"""Who comes and goes is told to all: that must not come between what is measured."""
 
 Inhabitants = Sequence[tuple[Block, int]]
 """Blocks of readers, and how many of each there are."""

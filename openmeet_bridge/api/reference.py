@@ -85,11 +85,11 @@ answer. Answers come in the order of the messages, and after what the stream had
   now on. `null` is what a stream without the parameter brings; what is left out stays as it is. The
   answer is `subscribed`: entries of rooms that are new to the stream come from its cursor on, older
   ones are at `GET /api/v1/rooms/{room_id}/timeline`. After a break, say the same in the address.
-* `{"type": "ping", "id": 2}`: the answer is `pong`. For pages, which can send no ping of WebSocket's
-  own: it is a sign that somebody is there.
+* `{"type": "ping", "id": 2}`: the answer is `pong`. For pages, which can send no ping of
+  WebSocket's own: it is a sign that somebody is there.
 
-Anything else is answered with `error`. A message may have 16 KiB; who sends more than twenty at once,
-and then more than ten a second, is sent away (`too_many_messages`).
+Anything else is answered with `error`. A message may have 16 KiB; who sends more than twenty at
+once, and then more than ten a second, is sent away (`too_many_messages`).
 """
 
 _MEANINGS: Final = {
@@ -141,8 +141,8 @@ _RESETS: Final = {
 
 _CLOSES: Final = {
     CloseReason.TOKEN_EXPIRED: "The token behind the stream has expired. Come back with a new one.",
-    CloseReason.SLOW_READER: "More than `limits.subscriber_buffer_bytes` were waiting, or something "
-    "for longer than `stream.behind_after`. The connection is cut without a last frame.",
+    CloseReason.SLOW_READER: "More than `limits.subscriber_buffer_bytes` were waiting, or "
+    "something for longer than `stream.behind_after`. The connection is cut without a last frame.",
     CloseReason.SHUTDOWN: "The bridge stops, most likely to start again.",
     CloseReason.TOO_MANY_STREAMS: "The user has opened more than `limits.streams_per_user`; "
     "the oldest goes.",
@@ -173,8 +173,8 @@ at once. Of a client of Socket.IO the transport is dropped, so that it comes bac
 | status | limit | come back after |
 | --- | --- | --- |
 | 503 | the bridge is about to end, or has `limits.streams` open | 2 to 10 s |
-| 503 | more begin in a second than `limits.stream_connects_per_second`, and twice as many before | \
-1 to 6 s |
+| 503 | more begin in a second than `limits.stream_connects_per_second`, and twice as many \
+before | 1 to 6 s |
 | 429 | `limits.streams_per_address` are open from this address | 5 to 15 s |
 | 429 | the user opens more in a second than `limits.stream_connects_per_user`, and twice \
 `limits.streams_per_user` before | when the next may, and up to a second |

@@ -72,9 +72,7 @@ class LogView:
             Unavailable: The database is away.
         """
         async with self._database.connection() as connection:
-            found = await lines.for_replay(
-                connection, tenant, mxid, after, up_to, limit, wanted
-            )
+            found = await lines.for_replay(connection, tenant, mxid, after, up_to, limit, wanted)
             if len(found) < limit:  # else the caller must know that there is more
                 kept = _without_repeats([line for line, _ in found])
                 places = {line.place for line in kept}

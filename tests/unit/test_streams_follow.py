@@ -81,7 +81,6 @@ class House(MemorySink):
         self._got += [one.data.get("event_id", one.type) for one in self._parser.feed(data)]
 
 
-
 @pytest.fixture
 async def house() -> House:
     house = House()
