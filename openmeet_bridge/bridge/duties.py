@@ -81,6 +81,7 @@ class Duties:
         self._clock = clock
         self._worker = _anybody()
         self._sure_until = 0.0
+        self._turn = asyncio.Lock()  # the connection can do one thing at a time
         self._tenures: dict[str, asyncio.Event] = {}
         self._changed = asyncio.Event()
         self._workers: frozenset[str] = frozenset()
@@ -129,12 +130,16 @@ class Duties:
         """Stay in for ever."""
         while True:
             await asyncio.sleep(self._renewed)
-            try:
-                async with asyncio.timeout(self._patience):
-                    await self.renew()
-            except (*AWAY, asyncpg.ForeignKeyViolationError) as error:
-                log.warning("worker.not_renewed", error=str(error) or type(error).__name__)
-                await self._lock.release()
+            async with self._turn:
+                await self._try_to_renew()
+
+    async def _try_to_renew(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience):
+                await self.renew()
+        except (*AWAY, asyncpg.ForeignKeyViolationError) as error:
+            log.warning("worker.not_renewed", error=str(error) or type(error).__name__)
+            await self._lock.release()
 
     async def renew(self) -> None:
         """Say that this worker is there, and take what is free.
@@ -196,7 +201,7 @@ class Duties:
 
     async def _say(self, statement: Callable[[Connection, str], Awaitable[None]]) -> None:
         try:
-            async with asyncio.timeout(self._lease):
+            async with asyncio.timeout(self._lease), self._turn:
                 connection = await self._lock.connection()
                 if connection is not None:
                     await statement(connection, self.worker)

@@ -12,7 +12,7 @@ from openmeet_bridge.bridge.pages import Place
 from openmeet_bridge.bridge.timeline import Page, Timeline
 from openmeet_bridge.core.entry import LogEntry
 from openmeet_bridge.core.errors import NotFound
-from openmeet_bridge.core.ids import EventId, Mxid, Position
+from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId
 from openmeet_bridge.storage import rooms
 
 from ..support.history import Untouched
@@ -170,3 +170,27 @@ async def test_what_comes_up_again_is_for_those_who_were_there(world: World) -> 
     quote = live[answer2].entry.reply_to
     assert quote is not None
     assert quote.text == "for all"
+
+
+async def test_of_rooms_that_are_not_wanted_only_ones_own_comings_and_goings(world: World) -> None:
+    other = RoomId("!other:test")
+    await world.house.room(ANN, room_id=other, slug="sailors")
+    before = world.house.grown[-1]
+    await world.says("here")
+    (there,) = await world.house.says(ANN, 1, other)
+    came = await world.house.member(BEN, "join")
+    joined = await world.house.member(BEN, "join", other)
+    (heard,) = await world.house.says(ANN, 1, other)
+    said = await world.says("to all")
+
+    async def missed(mxid: Mxid, limit: int, *wanted: RoomId) -> list[tuple[EventId, bool]]:
+        end = world.house.grown[-1]
+        found = await world.log.missed(LAKE, mxid, before, end, limit, wanted)
+        return [(logged.entry.event_id, readable) for logged, readable in found]
+
+    own = [(came, False), (joined, True), (heard, True)]
+    assert await missed(BEN, 100, other) == own
+    assert await missed(BEN, 100, ROOM) == [(came, True), (joined, False), (said, True)]
+    assert await missed(BEN, 100) == [(came, False), (joined, False)]
+    # What is not wanted does not count for the limit.
+    assert await missed(ANN, 3, other) == [(there, True), (joined, True), (heard, True)]
