@@ -35,6 +35,7 @@ from openmeet_bridge.core.presence import IDLE, ONLINE, State
 from openmeet_bridge.stream import frames
 from openmeet_bridge.stream.deflate import sse_deflated, sse_gzip_header, ws_deflated
 from openmeet_bridge.stream.frames import Frame
+from openmeet_bridge.stream.wires import LOW
 
 from .report import Report
 
@@ -46,7 +47,7 @@ CHANGES_OF_PRESENCE = 6
 """Of each of the people, in the hour."""
 COMINGS = 4
 
-LEFT_OUT = frozenset({"typing", "receipt", "presence"})
+LEFT_OUT = frames.CHOICE - LOW
 """What a stream with low data does without."""
 
 _BEGINNING = 1_795_288_384_661
@@ -197,17 +198,11 @@ def _share(number: int, total: int, parts: int) -> int:
     return (number + 1) * total // parts - number * total // parts
 
 
-def text_of(frame: Frame) -> bytes:
-    """Return the text that a frame's WebSocket message has."""
-    length = len(frame.ws)
-    return frame.ws[2 if length < 128 else 4 if length < 65_540 else 10 :]
-
-
 def sizes(written: Sequence[Frame]) -> tuple[int, int, int, int]:
     """Return the bytes on WebSocket, plain and compressed, and as server-sent events likewise."""
     return (
         sum(len(frame.ws) for frame in written),
-        sum(len(ws_deflated(text_of(frame))) for frame in written),
+        sum(len(ws_deflated(frame.text)) for frame in written),
         sum(len(frame.sse) for frame in written),
         len(sse_gzip_header()) + sum(len(sse_deflated(frame.sse)) for frame in written),
     )
@@ -244,7 +239,7 @@ def kinds(hour: Sequence[Frame]) -> Report:
 
 def cost(hour: Sequence[Frame]) -> str:
     """Return how long the processor compresses, once for all readers (this alone varies)."""
-    texts = [text_of(frame) for frame in hour if frame.type not in LEFT_OUT]
+    texts = [frame.text for frame in hour if frame.type not in LEFT_OUT]
     return f"Compressing a frame: {_microseconds(ws_deflated, texts):.0f} µs, for all its readers."
 
 

@@ -42,13 +42,36 @@ def of_rooms(news: Iterable[tuple[Audience, Numbered]]) -> list[Share]:
     rooms = list(news)
     if len(rooms) == 1:
         audience, numbered = rooms[0]
-        return of_one_room(audience, [frame for _, frame in numbered])
+        return of_one_room(audience, _frames(numbered))
+    several = _in_several(audience for audience, _ in rooms)
+    shares = _merged(rooms, several) if several else []
+    for audience, numbered in rooms:
+        frames = _frames(numbered)
+        for wire, readers in audience.live.items():
+            alone = [one for one in readers if one not in several] if several else list(readers)
+            if alone:
+                shares.append(Share(wire, frames, alone))
+    return shares
+
+
+def _in_several(audiences: Iterable[Audience]) -> set[Subscriber]:
+    """Return who is live in more than one of these rooms: usually very few, or nobody."""
+    seen: set[Subscriber] = set()
+    several: set[Subscriber] = set()
+    for audience in audiences:
+        for readers in audience.live.values():
+            several.update(seen.intersection(readers))
+            seen.update(readers)
+    return several
+
+
+def _merged(rooms: Sequence[tuple[Audience, Numbered]], several: set[Subscriber]) -> list[Share]:
     mine: dict[Subscriber, tuple[int, ...]] = {}
     for number, (audience, _) in enumerate(rooms):
         alone = (number,)
         for readers in audience.live.values():
-            for reader in readers:
-                mine[reader] = mine[reader] + alone if reader in mine else alone
+            for reader in several.intersection(readers):
+                mine[reader] = mine.get(reader, ()) + alone
     shares: dict[tuple[Wire, tuple[int, ...]], Share] = {}
     for reader, numbers in mine.items():
         share = shares.get((reader.wire, numbers))
@@ -75,4 +98,8 @@ def of_each(outgoing: Mapping[Subscriber, Frames]) -> list[Share]:
 def _in_order(parts: Iterable[Numbered]) -> Frames:
     found = [one for part in parts for one in part]
     found.sort(key=lambda one: one[0])  # stable: what one entry gave stays as it is
-    return [frame for _, frame in found]
+    return _frames(found)
+
+
+def _frames(numbered: Numbered) -> Frames:
+    return [frame for _, frame in numbered]
