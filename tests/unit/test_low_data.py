@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.low_data import LEFT_OUT, Hour, kinds, savings, sizes, text_of
+from benchmarks.low_data import LEFT_OUT, Hour, kinds, savings, sizes
 from openmeet_bridge.stream.frames import WS, Frame
 
 from ..stream.parsers import WsParser
@@ -34,7 +34,7 @@ def test_the_hour() -> None:
 def test_sizes() -> None:
     for length in (100, 123, 1_000, 70_000):
         frame = Frame("x", b'"%b"' % (b"a" * length))
-        assert text_of(frame) == b'{"type":"x","data":"%b"}' % (b"a" * length)
+        assert frame.text == b'{"type":"x","data":"%b"}' % (b"a" * length)
         plain, small, events, body = sizes([frame] * 2)
         assert (plain, events) == (2 * len(frame.ws), 2 * len(frame.sse))
         assert small < plain
