@@ -44,8 +44,8 @@ def test_example_can_be_loaded(tmp_path: Path) -> None:
     assert config.tenants[0].service_keys == [ENVIRONMENT["OPENMEET_SERVICE_KEY"]]
 
 
-OPTIONAL = ("# jwt: {", "# webhooks: [", "# rules: {")
-"""Blocks that have no default: the line shows how one is written."""
+OPTIONAL = ("# jwt: {", "# webhooks: [", "# rules: {", "# bus: valkey:")
+"""What has no default, or a default that says nothing: the line shows how it is written."""
 
 
 def test_commented_defaults_are_the_defaults(tmp_path: Path) -> None:
