@@ -90,5 +90,6 @@ async def test_the_way_of_a_group(settings: Settings, synapse: SynapseProcess) -
         before = await here.do("GET", "/status")
         answer = await here.do("DELETE", renamed, None, {"dry_run": "true"})
         assert [one["what"] for one in answer["differences"]] == ["removed"]
+        await here.all_settled()  # what the renaming has still set off
         assert await here.do("GET", "/status") == before
         assert await in_room(world, room_id) == {ann.mxid}

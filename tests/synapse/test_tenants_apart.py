@@ -83,6 +83,7 @@ OF_A_BACKEND: dict[Route, Json | None] = {
     ("DELETE", _TENANT + "/users/{user}"): None,
     ("GET", _TENANT + "/users/{user}/status"): None,
     ("POST", _TENANT + "/users/{user}/rename"): {"to": "renamed-from-over-there"},
+    ("POST", _TENANT + "/users/{user}/sign-out"): None,
     ("PUT", _TENANT + "/users/{user}/blocks/{other}"): None,
     ("DELETE", _TENANT + "/users/{user}/blocks/{other}"): None,
     ("GET", _TENANT + "/users/{user}/blocks"): None,
