@@ -15,13 +15,34 @@ _WRITTEN_POLL = 0.005
 _WRITTEN_SECONDS = 5.0
 
 
+class HandedOver(web.Response):
+    """What a handler gives back whose connection is no longer aiohttp's: it goes to nobody."""
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write nothing: there is no connection."""
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Write nothing."""
+
+
 async def answer_and_take(
-    request: web.Request, sockets: Sockets, status: int, headers: Mapping[str, str]
+    request: web.Request,
+    sockets: Sockets,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes = b"",
 ) -> Socket:
     """Answer a request with the head of a response, and take its connection for what follows.
 
     The body has no length: it ends with the connection (RFC 9112, section 6.3), so that the same
     bytes serve every version of HTTP.
+
+    Args:
+        request: The request.
+        sockets: Take the connection.
+        status: Of the response.
+        headers: Its fields; those that every response has are added.
+        body: The beginning of its body.
 
     Raises:
         ConnectionResetError: The client has gone.
@@ -33,13 +54,8 @@ async def answer_and_take(
     if transport.get_write_buffer_size():
         await _all_written(transport)
     taken = sockets.take(transport)
-    taken.write(head)
+    taken.write(head + body)
     return taken
-
-
-def handed_over(status: int) -> web.Response:
-    """Return what a handler gives back that has no connection any more: it goes to nobody."""
-    return web.Response(status=status)
 
 
 def upgrade_headers(key: str, deflate: str | None = None) -> dict[str, str]:

@@ -22,7 +22,7 @@ from ..stream.sockets import Socket, Sockets
 from ..stream.subscriber import Sink, Subscriber
 from ..stream.wires import SSE_GZIP
 from .admission import Admission
-from .handover import answer_and_take, handed_over
+from .handover import HandedOver, answer_and_take
 from .sessions import Session
 from .stream_ends import StreamEnds
 from .subscriptions import Subscription
@@ -176,13 +176,13 @@ class OpenStreams:
         self.admit(caller, address)
         packed = subscription.base is SSE_GZIP
         headers = _SSE_HEADERS | ({"Content-Encoding": "gzip"} if packed else {})
-        socket = await answer_and_take(request, self.sockets, 200, headers)
-        socket.write(sse_gzip_header() + sse_deflated(_RETRY) if packed else _RETRY)
+        body = sse_gzip_header() + sse_deflated(_RETRY) if packed else _RETRY
+        socket = await answer_and_take(request, self.sockets, 200, headers, body)
         subscriber = self.subscriber(caller, socket, subscription.wire, address)
         subscriber.wanted = subscription.rooms
         StreamSocket(self.hub, socket, subscriber)
         self.begin(subscriber, request.headers.get("Last-Event-ID") or cursor, caller)
-        return handed_over(200)
+        return HandedOver(status=200)
 
     async def _open(self, subscriber: Subscriber, cursor: str | None) -> None:
         try:

@@ -13,7 +13,7 @@ from ..stream.wires import WS_DEFLATED
 from ..stream.ws_closing import close_websocket
 from ..stream.ws_handshake import agreed_deflate, check_upgrade
 from ..stream.ws_inbox import Close, Ping, Text, WsInbox, WsProtocolError
-from .handover import answer_and_take, handed_over, upgrade_headers
+from .handover import HandedOver, answer_and_take, upgrade_headers
 from .open_streams import LINGER, OpenStreams, StreamSocket
 from .sessions import Session
 from .subscriptions import Subscription
@@ -112,4 +112,4 @@ async def open_websocket(
     subscriber.wanted = subscription.rooms
     WsSocket(streams, socket, subscriber, subscription)
     streams.begin(subscriber, cursor, caller)
-    return handed_over(101)
+    return HandedOver(status=101)

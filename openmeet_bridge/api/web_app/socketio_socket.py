@@ -19,7 +19,7 @@ from ...stream.frames import ws_text
 from ...stream.socketio_wire import packets
 from ...stream.sockets import Sockets
 from ...stream.ws_handshake import UpgradeRefused, check_upgrade
-from ..handover import answer_and_take, handed_over, upgrade_headers
+from ..handover import HandedOver, answer_and_take, upgrade_headers
 from .socketio_limits import SocketLimits
 from .socketio_line import Line
 from .socketio_pulse import Pulse
@@ -311,7 +311,7 @@ class EngineSocket:
             self._move_to(Line(socket, self._limits.message_bytes, self._hear, self._lost))
         if self.closed:
             self._untried(True)
-        return handed_over(101)
+        return HandedOver(status=101)
 
     async def _probed(self, text: str) -> None:
         """Take what a client says that polls, and tries the WebSocket."""
