@@ -3,6 +3,7 @@
 | loop | runs | why |
 |---|---|---|
 | ``feed``, ``heartbeat`` | everywhere | gives this worker's streams what is new |
+| ``bus`` | everywhere | what this worker says and hears |
 | ``announcements`` | everywhere | ends this worker's streams and tells it of jobs |
 | ``outbox`` | everywhere | a room is one worker's turn at a time (``bridge/delivery``) |
 | ``typing``, ``typing-notices`` | everywhere | of those who type on this worker's streams |
@@ -11,7 +12,6 @@
 | ``presence`` | everywhere | of this worker's streams, and what it has heard |
 | ``vitals`` | everywhere | the metrics of each worker are whole; the counts are the same in all |
 | ``homeserver`` | everywhere | whether this worker reaches it |
-| ``settled`` | everywhere | for this worker's own requests |
 | ``repair`` | office | one place in the bot's ``/sync`` |
 | ``reconciler`` | office | ``rooms.jobs_at_once`` bounds what the homeserver gets in all |
 | ``sweep``, ``comparison`` | office | each looks at everything: once is enough |
