@@ -178,6 +178,8 @@ def _prepare(home: Path) -> _World:
         },
         "tenants": [_tenant(community, kept) for community in COMMUNITIES],
         "web": {"page": True, "demo_login": True},
+        # Fewer than any machine allows: nobody need read of open files here.
+        "limits": {"streams": 400},
     }
     file = home / "config.yaml"
     # JSON is YAML: nothing that a person must read, and nothing to escape wrongly.
