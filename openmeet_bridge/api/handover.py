@@ -45,7 +45,7 @@ async def answer_and_take(
         body: The beginning of its body.
 
     Raises:
-        ConnectionResetError: The client has gone.
+        ConnectionResetError: The client has gone, or does not read.
     """
     head = await _head(request, status, headers)
     transport = request.transport
@@ -79,6 +79,9 @@ async def _head(request: web.Request, status: int, headers: Mapping[str, str]) -
 
 async def _all_written(transport: asyncio.WriteTransport) -> None:
     """Wait until what was answered before on the same connection is on its way."""
-    async with asyncio.timeout(_WRITTEN_SECONDS):
-        while transport.get_write_buffer_size():  # noqa: ASYNC110  (it has no event for it)
-            await asyncio.sleep(_WRITTEN_POLL)
+    try:
+        async with asyncio.timeout(_WRITTEN_SECONDS):
+            while transport.get_write_buffer_size():  # noqa: ASYNC110  (it has no event for it)
+                await asyncio.sleep(_WRITTEN_POLL)
+    except TimeoutError:
+        raise ConnectionResetError("the client does not read what it was answered") from None

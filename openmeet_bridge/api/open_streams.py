@@ -18,6 +18,7 @@ from ..stream.change import Change
 from ..stream.deflate import sse_deflated, sse_gzip_header
 from ..stream.frames import Wire
 from ..stream.hub import Hub
+from ..stream.reasons import CloseReason
 from ..stream.sockets import Socket, Sockets
 from ..stream.subscriber import Sink, Subscriber
 from ..stream.wires import SSE_GZIP
@@ -139,6 +140,8 @@ class OpenStreams:
         opening = asyncio.create_task(self._open(subscriber, cursor))
         self._opening[subscriber] = opening
         opening.add_done_callback(lambda _: self._opening.pop(subscriber, None))
+        if self.hub.closing:  # since it was admitted
+            self.hub.close(subscriber, CloseReason.SHUTDOWN)
 
     async def opened(self, subscriber: Subscriber) -> None:
         """Wait until a stream has been brought to the present, or has ended."""

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from ..stream import ws_handshake
 from ..stream.sockets import Socket
 from ..stream.subscriber import Subscriber
 from ..stream.wires import WS_DEFLATED
-from ..stream.ws_closing import close_websocket
+from ..stream.ws_control import answer_close, answer_ping, close_websocket
 from ..stream.ws_handshake import agreed_deflate, check_upgrade
 from ..stream.ws_inbox import Close, Ping, Text, WsInbox, WsProtocolError
 from .handover import HandedOver, answer_and_take, upgrade_headers
@@ -62,10 +61,9 @@ class WsSocket(StreamSocket):
         for one in received:
             if isinstance(one, Ping):
                 self._streams.ends.sign(self.subscriber.mxid)
-                self.socket.write(ws_handshake.pong(one.payload))
+                answer_ping(self.socket, one)
             elif isinstance(one, Close):
-                self.socket.write(ws_handshake.close(one.code))
-                self.socket.end(LINGER)
+                answer_close(self.socket, one, linger=LINGER)
                 self.hub.leave(self.subscriber)
             elif isinstance(one, Text):
                 self._streams.ends.sign(self.subscriber.mxid)

@@ -86,6 +86,7 @@ _LOOK = 0.25
 _JOBS = "jobs"
 _REPAIR = "repair"
 _HOMESERVER_BACK = "homeserver-back"
+_ERASED = "erased"
 
 
 class Services:
@@ -182,6 +183,7 @@ class Services:
             self.directory,
             self._wake_jobs,
             user_gone=self._user_erased,
+            erased=lambda: self.broadcast.wake(_ERASED),
         )
         self.openmeet = openmeet_sources_of(config)
         self.openmeet_database = self.openmeet.database
@@ -287,6 +289,7 @@ class Services:
         self._duties.gone = self.delivery.take_over
         self.broadcast.on_wake(_JOBS, lambda _: self.reconciler.wake())
         self.broadcast.on_wake(_REPAIR, lambda _: self.repair.ask())
+        self.broadcast.on_wake(_ERASED, lambda _: self.hub.recent.forget())
         self.broadcast.on_wake(_HOMESERVER_BACK, lambda _: self.delivery.resume())
         self.room_lists = RoomLists(database, self.naming)
         history = History(database, homeserver, self.naming.bot)

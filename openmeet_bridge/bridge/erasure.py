@@ -50,6 +50,8 @@ class Erasures:
         wake: Called when there is a job.
         user_gone: Called with the ghost by the job, which may run in another process than where
             it was asked for: its streams end.
+        erased: Called when nothing is left of a person in the database: what was read before
+            must be forgotten in memory, too.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Erasures:
         directory: Directory,
         wake: Callable[[], None],
         user_gone: Callable[[Mxid], None],
+        erased: Callable[[], None],
     ) -> None:
         self._database = database
         self._homeserver = homeserver
@@ -67,6 +70,7 @@ class Erasures:
         self._directory = directory
         self._wake = wake
         self._user_gone = user_gone
+        self._erased = erased
         self._redacting = Redacting(database, homeserver, self._bot)
         self._steps: Sequence[tuple[str, Callable[[Erasure], Awaitable[None]]]] = (
             ("note", self._note),
@@ -163,6 +167,7 @@ class Erasures:
             await self._save(found)
         async with self._database.connection() as connection:
             await erasure.save(connection, found, finished=True)
+        self._erased()
         ERASED.inc()
         log.info("erasure.done", tenant=found.tenant, mxid=found.mxid)
 

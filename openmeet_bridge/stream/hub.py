@@ -289,14 +289,15 @@ class Hub(Table):
             await asyncio.sleep(pause)
             slot = (slot + 1) % len(self._slots)
             frames = (heartbeat(cursor_at(self.epoch, self.position)),)
-            live = [one for one in self._slots[slot] if one.phase is Phase.LIVE]
+            streams = list(self._slots[slot])
+            live = [one for one in streams if one.phase is Phase.LIVE]
             self._sweep.send(of_each(dict.fromkeys(live, frames)))
-            self._cut_behind(live)
+            self._cut_behind(streams)
 
-    def _cut_behind(self, live: Iterable[Subscriber]) -> None:
+    def _cut_behind(self, streams: Iterable[Subscriber]) -> None:
         """End those who have not caught up for too long, however little it is."""
         since = time.monotonic() - self._behind_seconds
-        for one in live:
+        for one in streams:
             if 0 < one.sink.behind_since < since:
                 self._too_slow(one)
 

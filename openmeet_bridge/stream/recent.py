@@ -88,26 +88,25 @@ class Recent:
         self._rooms: dict[RoomId, list[Kept]] = {}
         self._events: dict[EventId, list[Kept]] = {}
         self._moved: dict[Mxid, Position] = {}
+        self._quoted: dict[EventId, Position] = {}
         self._bytes = 0
 
     def add(self, batch: Sequence[LogEntry]) -> None:
         """Keep the next piece of the log."""
         now = self._clock()
         for logged in batch:
-            if logged.changed:
-                self._change(logged)
-            kept = Kept(logged, now)
-            self._bytes += kept.size
-            self._all.append(kept)
-            self._rooms.setdefault(logged.entry.room_id, []).append(kept)
-            self._events.setdefault(logged.entry.event_id, []).append(kept)
-            if logged.effect is not None:
-                self._moved[logged.effect.user.mxid] = logged.position
+            self._renew(logged)
+            self._keep(Kept(logged, now))
         while self._all and (
             len(self._all) > self._most
             or self._bytes > self._most_bytes
             or self._all[0].at < now - self._seconds
         ):
+            self._drop()
+
+    def forget(self, up_to: Position | None = None) -> None:
+        """Keep nothing of what is there now, or nothing up to a position: the log is asked."""
+        while self._all and (up_to is None or self._all[0].position <= up_to):
             self._drop()
 
     def missed(
@@ -137,13 +136,33 @@ class Recent:
         found.sort(key=_position)
         return found
 
-    def _change(self, logged: LogEntry) -> None:
-        """Let what is kept of a line show it as it is now, and once only that it has changed."""
-        for kept in list(self._events.get(logged.entry.event_id, ())):
-            kept.show(logged.entry)
-            if kept.logged.changed:
-                self._rooms[logged.entry.room_id].remove(kept)
-                self._events[logged.entry.event_id].remove(kept)
+    def _keep(self, kept: Kept) -> None:
+        logged = kept.logged
+        self._bytes += kept.size
+        self._all.append(kept)
+        self._rooms.setdefault(logged.entry.room_id, []).append(kept)
+        self._events.setdefault(logged.entry.event_id, []).append(kept)
+        for event_id in _quoted(logged.entry):
+            self._quoted[event_id] = logged.position
+        if logged.effect is not None:
+            self._moved[logged.effect.user.mxid] = logged.position
+
+    def _renew(self, logged: LogEntry) -> None:
+        """Let what is kept of a line show it as it is now, where it is now, and once only.
+
+        A change leaves the line where it stands, and takes the place of an earlier change. A line
+        that comes again has been moved.
+        """
+        entry = logged.entry
+        for kept in list(self._events.get(entry.event_id, ())):
+            if kept.logged.changed or not logged.changed:
+                self._rooms[kept.logged.entry.room_id].remove(kept)
+                self._events[entry.event_id].remove(kept)
+            else:
+                kept.show(entry)
+        if entry.event_id in self._quoted and (entry.deletion or entry.edited):
+            # Others quote what it has said until now.
+            self.forget(self._quoted[entry.event_id])
 
     def _drop(self) -> None:
         kept = self._all.popleft()
@@ -151,6 +170,9 @@ class Recent:
         self._bytes -= kept.size
         _take_out(self._rooms, kept.logged.entry.room_id, kept)
         _take_out(self._events, kept.logged.entry.event_id, kept)
+        for event_id in _quoted(kept.logged.entry):
+            if self._quoted.get(event_id) == kept.position:
+                del self._quoted[event_id]
         effect = kept.logged.effect
         if effect is not None and self._moved.get(effect.user.mxid) == kept.position:
             del self._moved[effect.user.mxid]
@@ -168,6 +190,10 @@ def _take_out(table: dict[K, list[Kept]], key: K, kept: Kept) -> None:
         del kept_there[0]
     if not kept_there:
         table.pop(key, None)
+
+
+def _quoted(entry: Entry) -> list[EventId]:
+    return [one.event_id for one in (entry.reply_to, entry.thread) if one is not None]
 
 
 def _size(entry: Entry) -> int:

@@ -99,6 +99,11 @@ class Socket:
         """Whether the connection is no more."""
         return self._number < 0
 
+    @property
+    def sealed(self) -> bool:
+        """Whether nothing more is taken that is written."""
+        return self._sealed or self._number < 0
+
     def write(self, data: bytes) -> None:
         """Hand bytes to the socket; what it does not take waits. After the end they vanish."""
         if self.fd >= 0:
@@ -289,15 +294,20 @@ class Sockets:
 
         Raises:
             ConnectionResetError: The client has gone already.
+            OSError: There may be no more open files.
         """
+        own = transport.get_extra_info("socket")
+        if own is None or own.fileno() < 0:
+            raise ConnectionResetError("the client has gone already")
+        number = os.dup(own.fileno())
         try:
-            number = os.dup(transport.get_extra_info("socket").fileno())
-        except (OSError, AttributeError):
-            raise ConnectionResetError("the client has gone already") from None
+            _tune(number)
+            self._epoll.register(number, _QUIET)
+        except OSError:
+            os.close(number)
+            raise
         transport.abort()  # type: ignore[attr-defined]  # (every socket's transport has it)
-        _tune(number)
         taken = self._sockets[number] = Socket(self, number, owner)
-        self._epoll.register(number, _QUIET)
         return taken
 
     def watch(self, number: int, events: int) -> None:

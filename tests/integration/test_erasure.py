@@ -70,7 +70,12 @@ class World:
             self.directory,
             lambda: None,
             self.gone.append,
+            self._note_end,
         )
+        self.ended = 0
+
+    def _note_end(self) -> None:
+        self.ended += 1
 
     async def sql(self, statement: str, *arguments: object) -> list[Any]:
         async with self.database.connection() as connection:
@@ -173,7 +178,9 @@ async def test_nothing_of_the_person_is_left(world: World) -> None:
     report = await world.erasures.request(LAKE, ANN)
     assert report.state == "running"
     assert world.gone == [ghost("ann")]
+    assert world.ended == 0
     await world.run()
+    assert world.ended == 1  # now whatever is held in memory is read anew
     left = await everything(world)
     for trace in (SECRET, "Ann Secret", PICTURE, "mxc://test/ann"):
         assert trace not in left

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -351,6 +352,25 @@ async def test_all_streams_of_a_user_or_of_all_are_closed(hub: Hub) -> None:
     assert not hub.closing
     hub.close_all(CloseReason.SHUTDOWN)
     assert (ben.types, entering.phase, hub.closing, hub.count) == (["bye"], Phase.CLOSED, True, 0)
+
+
+async def test_who_stands_still_for_too_long_is_cut_however_little_waits() -> None:
+    hub = Hub("0badcafe", START, heartbeat=0.05, behind_seconds=10)
+    slow, standing = await live(hub)
+    quick, _ = await live(hub, "ben")
+    opening, replayed = enter(hub, "cleo")
+    hub.attach(opening, [ROOM], START)
+    standing.behind_since = replayed.behind_since = time.monotonic() - 11
+    beating = asyncio.create_task(hub.beat())
+
+    async def cut() -> bool:
+        return slow.phase is opening.phase is Phase.CLOSED
+
+    await eventually(cut, "both are cut")
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    assert slow.reason is opening.reason is CloseReason.SLOW_READER
+    assert quick.phase is Phase.LIVE
 
 
 async def test_hearts_beat_for_all_who_are_live() -> None:

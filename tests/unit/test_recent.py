@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from openmeet_bridge.core.entry import LogEntry
-from openmeet_bridge.core.ids import Position, RoomId
+from openmeet_bridge.core.entry import Deletion, Edited, LogEntry, Quote
+from openmeet_bridge.core.ids import EventId, Position, RoomId
 from openmeet_bridge.stream.recent import Recent
 
 from ..support.clock import Clock
@@ -74,6 +74,40 @@ def test_a_line_is_shown_as_it_is_now(recent: Recent) -> None:
     frames = [frame for one in found for frame in one.frames("0badcafe")]
     assert [frame.type for frame in frames] == ["timeline", "timeline", "timeline.changed"]
     assert not any(b"secret" in frame.data or b"edited" in frame.data for frame in frames)
+
+
+def test_a_line_that_is_moved_comes_once_where_it_is_now(recent: Recent) -> None:
+    line = said(101, body="late")
+    recent.add([line, said(102)])
+    recent.add([msgspec.structs.replace(line, position=Position(103))])
+    assert missed(recent, 100) == [(102, "hi"), (103, "late")]
+    recent.add([said(position) for position in range(104, 110)])  # and all are dropped in time
+    assert [position for position, _ in missed(recent, 104) or ()] == [105, 106, 107, 108, 109]
+
+
+@pytest.mark.parametrize("how", ["deletion", "edited"])
+def test_what_quotes_a_line_that_has_changed_is_read_from_the_log(recent: Recent, how: str) -> None:
+    line, answer = said(101, body="a secret"), said(102, body="yes")
+    quote = Quote(line.entry.event_id, text="a secret")
+    entry = msgspec.structs.replace(answer.entry, reply_to=quote)
+    recent.add([line, msgspec.structs.replace(answer, entry=entry), said(103)])
+    reacted = changed(104, line, "a secret")
+    recent.add([reacted])
+    assert missed(recent, 100) is not None  # a reaction changes no quote
+    new = {"deletion": Deletion(), "edited": Edited(EventId("$e"), 5, 1)}[how]
+    entry = msgspec.structs.replace(line.entry, text="", **{how: new})
+    recent.add([msgspec.structs.replace(reacted, position=Position(105), entry=entry)])
+    assert missed(recent, 101) is None
+    assert missed(recent, 102) == [(103, "hi"), (105, "")]
+    assert recent._quoted == {}
+
+
+def test_all_can_be_forgotten(recent: Recent) -> None:
+    recent.add([said(101), said(102)])
+    recent.forget()
+    assert missed(recent, 101) is None
+    recent.add([said(103)])
+    assert missed(recent, 102) == [(103, "hi")]
 
 
 def test_frames_are_made_once(recent: Recent) -> None:

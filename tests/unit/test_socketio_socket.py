@@ -53,6 +53,10 @@ class Connection:
     def packets(self) -> list[bytes]:
         return list(packets(self.written))
 
+    def sends(self, *texts: bytes) -> None:
+        for text in texts:
+            self._far.send(bytes((0x81, 0x80 | len(text))) + b"\0\0\0\0" + text)
+
     def close(self) -> None:
         self._far.close()
 
@@ -71,6 +75,8 @@ class Watched:
         )
 
     async def _heard(self, sid: str, text: str) -> None:
+        if text == "break":
+            raise RuntimeError("a mistake of ours")
         self.messages.append(text)
 
     def _gone(self, socket: EngineSocket, reason: str) -> None:
@@ -161,6 +167,34 @@ async def test_who_reads_no_answers_is_cut_off(on_websocket: bool) -> None:
             assert connection.written
             assert connection.ended
         assert one.socket.buffered() < 1300
+
+
+async def test_what_a_client_says_is_taken_in_its_order_until_something_breaks() -> None:
+    async with watched() as one:
+        one.on_websocket().sends(b"4first", b"4second", b"4break", b"4fourth")
+        await until(lambda: bool(one.reasons))
+        assert one.messages == ["first", "second"]
+        assert one.reasons == ["transport error"]
+
+
+async def test_a_websocket_that_is_not_used_takes_nothing_from_the_next_one() -> None:
+    async with watched() as one:
+        one.socket.connected = True
+        first, second = Connection(), Connection()
+        one.connections += [first, second]
+        lines = []
+        for connection in (first, second):
+            taken = one.sockets.take(cast(asyncio.Transport, connection))
+            lines.append(Line(taken, LIMITS.message_bytes, one.socket._hear, one.socket._lost))
+        one.socket._try(lines[0])
+        first.sends(b"nonsense")
+        await until(lambda: first.written != b"")
+        one.socket._try(lines[1])
+        one.socket._untried(lines[0])  # its time is over: that is of no concern to the second
+        second.sends(b"2probe", b"5")
+        await until(lambda: one.socket.upgraded)
+        assert first.written == b"\x88\x02\x03\xe9"
+        assert second.packets == [b"3probe"]
 
 
 async def test_who_gives_a_sign_of_life_is_asked_again() -> None:

@@ -361,6 +361,19 @@ async def test_the_house_closes(house: House, opened: Opener) -> None:
     await house.empty()
 
 
+async def test_who_was_admitted_just_before_the_house_closed_is_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admission = house.api._streams.admission
+    monkeypatch.setattr(admission, "look", lambda *_: None)
+    monkeypatch.setattr(admission, "admit", lambda *_: None)
+    house.hub.close_all(CloseReason.SHUTDOWN)
+    async with house.ann(streams.sse) as stream:
+        await stream.wait("bye", reason="shutdown", reconnect=True)
+        await stream.until(lambda one: one.ended, "the end")
+    await house.empty()
+
+
 @both
 async def test_who_goes_leaves_nothing_behind(house: House, opened: Opener) -> None:
     async with house.ann(opened) as stream:
@@ -490,6 +503,25 @@ async def test_a_socket_answers_pings_and_what_it_does_not_understand(house: Hou
         assert (await ws.receive_json())["data"]["event_id"] == "$9"
         await ws.close()
     await house.empty()
+
+
+async def test_who_pings_and_reads_nothing_gets_no_more_answers(house: House) -> None:
+    house.hub._sweep._buffer_bytes = 1 << 24
+    _, writer = await deaf(house, "ws")
+    (one,) = house.sockets._sockets.values()
+    ping = b"\x89\xfd" + b"\0\0\0\0" + b"x" * 125
+    for _ in range(400):
+        writer.write(ping * 50)
+        await writer.drain()
+        await asyncio.sleep(0)
+        assert one.buffered() <= 1 << 17
+
+    async def full() -> bool:
+        return one.buffered() >= 1 << 16
+
+    await eventually(full, "its answers wait")
+    writer.close()
+    house.hub.close_user(mxid("ann"), CloseReason.REMOVED)
 
 
 async def test_a_socket_takes_no_large_messages(house: House) -> None:

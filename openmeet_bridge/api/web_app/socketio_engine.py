@@ -124,9 +124,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             return self._ok(await socket.poll())
         try:
             return await socket.handle_get_request(environ)
-        except (ConnectionError, TimeoutError):
-            socket.end("transport close")
-            raise
         finally:
             if not socket.connected:  # it was no WebSocket
                 socket.end("transport close")

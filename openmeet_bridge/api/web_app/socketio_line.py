@@ -6,11 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from ...stream import ws_handshake
+import structlog
+
 from ...stream.frames import ws_text
 from ...stream.sockets import Socket
-from ...stream.ws_closing import close_websocket
+from ...stream.ws_control import answer_close, answer_ping, close_websocket
 from ...stream.ws_inbox import Close, Ping, Text, WsInbox, WsProtocolError
+
+log = structlog.get_logger(__name__)
 
 _LINGER = 2.0
 _WAITING = 64
@@ -67,10 +70,9 @@ class Line:
             if isinstance(one, Text):
                 self._wait(one.text)
             elif isinstance(one, Ping):
-                self.socket.write(ws_handshake.pong(one.payload))
+                answer_ping(self.socket, one)
             elif isinstance(one, Close):
-                self.socket.write(ws_handshake.close(one.code))
-                self.socket.end(_LINGER)
+                answer_close(self.socket, one, linger=_LINGER)
                 self.gone(True)
 
     def hung_up(self) -> None:
@@ -89,6 +91,10 @@ class Line:
         try:
             while texts:
                 await self.take(texts.popleft())
+        except Exception:
+            # A mistake of ours. What it had sent after this would come out of its order.
+            log.exception("socketio.text_failed")
+            self.gone(False)
         finally:
             self._texts = self._taking = None
             self.socket.hush(False)

@@ -301,38 +301,45 @@ class EngineSocket:
         upgrading = self.upgrading = self.connected
         try:
             socket = await answer_and_take(request, self._sockets, 101, upgrade_headers(key))
-        except (ConnectionError, TimeoutError):
+        except ConnectionError:
             self.upgrading = False
             raise
-        if upgrading:
-            self._tried = Line(socket, self._limits.message_bytes, self._probed, self._untried)
-            self._later(_UPGRADE_SECONDS, lambda: self._untried(True))
+        line = Line(socket, self._limits.message_bytes, self._hear, self._lost)
+        if self.closed:  # meanwhile
+            line.drop(GOING_AWAY, _LINGER)
+        elif upgrading:
+            self._try(line)
         else:
-            self._move_to(Line(socket, self._limits.message_bytes, self._hear, self._lost))
-        if self.closed:
-            self._untried(True)
+            self._move_to(line)
         return HandedOver(status=101)
 
-    async def _probed(self, text: str) -> None:
+    def _try(self, line: Line) -> None:
+        """Let a client that polls try a WebSocket."""
+        self._tried = line
+        line.take = lambda text: self._probed(line, text)
+        line.gone = lambda _: self._untried(line)
+        self._later(_UPGRADE_SECONDS, lambda: self._untried(line))
+
+    async def _probed(self, line: Line, text: str) -> None:
         """Take what a client says that polls, and tries the WebSocket."""
-        if self._tried is None:
+        if self._tried is not line:
             return
         if text == f"{_PING.decode()}{_PROBE}":
-            self._tried.say(b"%b%b" % (_PONG, _PROBE.encode()))
+            line.say(b"%b%b" % (_PONG, _PROBE.encode()))
             if self._polled:
                 self._keep(_NOOP)  # ends the poll
         elif text == _UPGRADE.decode():
-            line, self._tried = self._tried, None
+            self._tried = None
             line.take, line.gone = self._hear, self._lost
             self.upgrading = False
             self._move_to(line)
         else:
-            self._untried(False)
+            self._untried(line)
 
-    def _untried(self, _: bool) -> None:
+    def _untried(self, line: Line) -> None:
         """Note that a WebSocket will not be used: the client goes on to poll."""
-        line, self._tried = self._tried, None
-        if line is not None:
+        if self._tried is line:
+            self._tried = None
             self.upgrading = False
             line.drop(GOING_AWAY, _LINGER)
 

@@ -1,16 +1,33 @@
-"""The closing of a WebSocket (RFC 6455, section 7): a last frame, the client's answer, the end."""
+"""Control frames of WebSockets: pings are answered, and a closing waits for its answer."""
 
 from __future__ import annotations
 
 from . import ws_handshake
 from .sockets import Socket
-from .ws_inbox import Close, WsInbox, WsProtocolError
+from .ws_inbox import Close, Ping, WsInbox, WsProtocolError
+
+_UNREAD = 64 * 1024
+"""Bytes that may wait for a client before its pings get no answer: it reads none anyway."""
+
+
+def answer_ping(socket: Socket, ping: Ping) -> None:
+    """Answer a ping, unless the client reads none of its answers (RFC 6455, section 5.5.3)."""
+    if socket.buffered() < _UNREAD:
+        socket.write(ws_handshake.pong(ping.payload))
+
+
+def answer_close(socket: Socket, close: Close, *, linger: float) -> None:
+    """Answer a client that closes, and end the connection (RFC 6455, section 7.1.1)."""
+    socket.write(ws_handshake.close(close.code))
+    socket.end(linger)
 
 
 def close_websocket(
     socket: Socket, inbox: WsInbox, code: int, reason: str = "", *, linger: float
 ) -> None:
-    """Close a WebSocket, and the connection once the client has answered.
+    """Close a WebSocket, and the connection once the client has answered (section 7).
+
+    Nothing is done where that has begun already.
 
     Args:
         socket: The connection.
@@ -19,6 +36,8 @@ def close_websocket(
         reason: The same in words.
         linger: Seconds that the client has to answer.
     """
+    if socket.sealed:
+        return
     socket.write(ws_handshake.close(code, reason))
     socket.seal()
     socket.owner = _Closing(socket, inbox, linger)
