@@ -40,6 +40,16 @@ STREAMS_REFUSED = Counter(
     "Streams that were not let in, by reason (full, closing, address, user_rate, process_rate).",
     ["reason"],
 )
+CONNECTIONS_SILENT = Gauge(
+    "openmeet_bridge_connections_silent",
+    "Connections to the public address on which nothing was said yet.",
+)
+CONNECTIONS_DISMISSED = Counter(
+    "openmeet_bridge_connections_dismissed_total",
+    "Connections to the public address that were closed before anything was said, by reason "
+    "(gone, too_long, pushed_out, closing).",
+    ["reason"],
+)
 STREAM_LIMITS = Gauge(
     "openmeet_bridge_stream_limit",
     "Limits of streams that are in force in this process, by the configuration's names; of "

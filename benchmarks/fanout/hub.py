@@ -24,6 +24,7 @@ import aiohttp
 from aiohttp import web
 
 from openmeet_bridge.app import run_loop
+from openmeet_bridge.app.door import Door
 from openmeet_bridge.app.listeners import public_app
 from openmeet_bridge.app.services import Services
 from openmeet_bridge.app.streams import open_streams
@@ -55,7 +56,7 @@ class Hub:
         pace: How long the feed gathers under load.
 
     Attributes:
-        app: The public listener.
+        public: What clients talk to.
         loops: What must run meanwhile.
         step: Delivers one piece of the log.
         close: Ends all streams.
@@ -80,7 +81,7 @@ class Hub:
         self.step = feed.step
         self.loops: list[Callable[[], Awaitable[None]]] = [feed.run, services.hub.beat]
         self.close = services.sockets.close
-        self.app = public_app(config, services, http)
+        self.public = public_app(config, services, http)
 
     def take(self, lines: Iterable[bytes]) -> None:
         """Append lines to the log, and let the feed know."""
@@ -153,11 +154,12 @@ async def _serve(config: Config, port: int, pace: Pace | None) -> int:
         busy = BusyThread()
         loop.add_signal_handler(signal.SIGUSR1, busy.start)
         loop.add_signal_handler(signal.SIGUSR2, busy.stop)
-        runner = web.AppRunner(hub.app, access_log=None, handler_cancellation=True)
+        runner = web.AppRunner(hub.public.app, access_log=None, handler_cancellation=True)
         await runner.setup()
         await loop.create_server(lambda: Input(hub.take), "127.0.0.1", port)
-        public = config.listen.public
-        await web.TCPSite(runner, public.host, public.port, backlog=_BACKLOG).start()
+        address = config.listen.public
+        door = Door(hub.public.quick, cast("web.Server", runner.server))
+        door.open(address.host, address.port, backlog=_BACKLOG, reuse_port=False)
         await asyncio.gather(*(one() for one in hub.loops))
     return 0
 

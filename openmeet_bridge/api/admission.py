@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from aiohttp import web
 
 from ..core.errors import LimitExceeded
 from ..core.ids import Mxid
@@ -21,6 +20,7 @@ from ..core.rates import Rate, Rates
 from ..stream.hub import Hub
 from ..stream.reasons import CloseReason
 from ..telemetry import STREAMS_REFUSED
+from .asking import Asking
 from .peers import Peers
 from .stream_limits import StreamLimits
 
@@ -70,11 +70,11 @@ class Admission:
         """Return from how many addresses streams are open."""
         return len(self._addresses)
 
-    def address(self, request: web.Request) -> str | None:
+    def address(self, request: Asking) -> str | None:
         """Return what the streams of a request's client are counted by; None: they are not."""
         return self._peers.address(request)
 
-    def arrive(self, request: web.Request) -> None:
+    def arrive(self, request: Asking) -> None:
         """Look whether a stream could begin for whoever asks.
 
         Raises:
@@ -147,7 +147,7 @@ class Admission:
     def _is_full(self, address: str | None) -> bool:
         return address is not None and (self._addresses.get(address, 0) >= self._limits.per_address)
 
-    def _tell_of_proxy(self, request: web.Request) -> None:
+    def _tell_of_proxy(self, request: Asking) -> None:
         """Let the operator know what it may come from; a spoofed header makes few lines."""
         now = self._clock()
         if now - self._told_at >= _TELL_EVERY and self._peers.is_unknown_proxy(request):

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
+from multidict import MutableMultiMapping
+
+from .asking import Asking
 
 ALLOWED_METHODS = "GET, PUT, POST, DELETE"
 ALLOWED_HEADERS = (
@@ -15,10 +18,10 @@ ALLOWED_HEADERS = (
 EXPOSED_HEADERS = "Retry-After, X-Request-Id"
 PREFLIGHT_SECONDS = 600
 
-Open = Callable[[web.Request], bool]
+Open = Callable[[Asking], bool]
 
 
-def _nothing(_: web.Request) -> bool:
+def _nothing(_: Asking) -> bool:
     return False
 
 
@@ -53,20 +56,20 @@ class Cors:
 
         return preflight
 
-    def add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+    def add_fields(self, request: Asking, fields: MutableMultiMapping[str]) -> None:
         """Add to an answer who may read it."""
         if not self._origins and not self._is_open(request):
             return
         # Caches must keep the answers for different origins apart, those without headers too.
-        response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+        fields.add(hdrs.VARY, hdrs.ORIGIN)
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is None or not self._may(request):
             return
         known = origin in self._origins
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if known else "*"
+        fields[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin if known else "*"
         if known:
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
+            fields[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
+        fields[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS
 
-    def _may(self, request: web.Request) -> bool:
+    def _may(self, request: Asking) -> bool:
         return request.headers.get(hdrs.ORIGIN) in self._origins or self._is_open(request)

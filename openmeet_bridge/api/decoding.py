@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from aiohttp import web
 
+from openmeet_bridge.api.asking import Asking
 from openmeet_bridge.core.errors import BadRequest, InvalidParam, NotJson, TooLarge
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -56,7 +57,7 @@ def decode_path(request: web.Request, into: type[S]) -> S:
     return _convert("path", values, into)
 
 
-def decode_query(request: web.Request, into: type[S]) -> S:
+def decode_query(request: Asking, into: type[S]) -> S:
     """Returns the declared query parameters as a struct, or raises ``InvalidParam``.
 
     Names that the struct does not have are left to others: ``tenantId`` and ``ticket`` belong to

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from ..stream.sockets import Socket, Sockets
 from ..stream.ws_handshake import accept_key
+from .asking import Asking
 
 _WRITTEN_POLL = 0.005
 _WRITTEN_SECONDS = 5.0
@@ -25,37 +26,44 @@ class HandedOver(web.Response):
         """Write nothing."""
 
 
-async def answer_and_take(
-    request: web.Request,
-    sockets: Sockets,
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes = b"",
-) -> Socket:
-    """Answer a request with the head of a response, and take its connection for what follows.
-
-    The body has no length: it ends with the connection (RFC 9112, section 6.3), so that the same
-    bytes serve every version of HTTP.
+class HandedRequest:
+    """A visit whose request aiohttp has read.
 
     Args:
         request: The request.
-        sockets: Take the connection.
-        status: Of the response.
-        headers: Its fields; those that every response has are added.
-        body: The beginning of its body.
-
-    Raises:
-        ConnectionResetError: The client has gone, or does not read.
+        sockets: Take its connection.
     """
-    head = await _head(request, status, headers)
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client has gone already")
-    if transport.get_write_buffer_size():
-        await _all_written(transport)
-    taken = sockets.take(transport)
-    taken.write(head + body)
-    return taken
+
+    def __init__(self, request: web.Request, sockets: Sockets) -> None:
+        self._request = request
+        self._sockets = sockets
+
+    @property
+    def asking(self) -> Asking:
+        """Return the request."""
+        return self._request
+
+    async def answer(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> Socket:
+        """See :meth:`Visit.answer`."""
+        request = self._request
+        response = web.StreamResponse(status=status, headers=headers)
+        # What every answer carries: the request's id, CORS, security headers.
+        await request.app.on_response_prepare.send(request, response)
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone already")
+        if transport.get_write_buffer_size():
+            await _all_written(transport)
+        taken = self._sockets.take(transport)
+        taken.write(head(status, response.headers) + body)
+        return taken
+
+
+def head(status: int, headers: Mapping[str, str]) -> bytes:
+    """Return the head of a response (RFC 9112, sections 4 and 5)."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "\r\n"]).encode()
 
 
 def upgrade_headers(key: str, deflate: str | None = None) -> dict[str, str]:
@@ -66,15 +74,6 @@ def upgrade_headers(key: str, deflate: str | None = None) -> dict[str, str]:
         "Sec-WebSocket-Accept": accept_key(key),
     }
     return headers | ({"Sec-WebSocket-Extensions": deflate} if deflate else {})
-
-
-async def _head(request: web.Request, status: int, headers: Mapping[str, str]) -> bytes:
-    response = web.StreamResponse(status=status, headers=headers)
-    # What every answer carries: the request's id, CORS, security headers.
-    await request.app.on_response_prepare.send(request, response)
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in response.headers.items()]
-    return "\r\n".join([*lines, "\r\n"]).encode()
 
 
 async def _all_written(transport: asyncio.WriteTransport) -> None:

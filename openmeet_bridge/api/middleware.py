@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import time
 from collections.abc import Callable
 
@@ -11,6 +9,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from openmeet_bridge.api import edge
 from openmeet_bridge.api.cors import Cors
 from openmeet_bridge.api.errors import error_response, from_http
 from openmeet_bridge.core.errors import BridgeError
@@ -22,15 +21,6 @@ Renderer = Callable[[web.Request, BridgeError], web.Response]
 """Says an error in the shape that the callers of a path expect."""
 
 _PREPARED = web.RequestKey("prepared", web.StreamResponse)
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_PATH_SHOWN = 256
-_SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("openmeet_bridge.api")
 
@@ -67,8 +57,8 @@ def install(
 
     async def on_prepare(request: web.Request, response: web.StreamResponse) -> None:
         request[_PREPARED] = response
-        _add_headers(request, response)
-        known.add_headers(request, response)
+        edge.add_fields(response.headers, request.get(REQUEST_ID, ""))
+        known.add_fields(request, response.headers)
 
     app.middlewares.extend((_journal(clock, quiet), known.middleware(), _answers(render)))
     app.on_response_prepare.append(on_prepare)
@@ -101,8 +91,7 @@ def _answers(render: Renderer) -> Middleware:
 def _kept(
     request: web.Request, error: BridgeError, render: Renderer, allow: str | None = None
 ) -> web.StreamResponse:
-    if error.status >= 500:
-        _log.warning("request.unavailable", errcode=error.errcode, error=error.message)
+    edge.note_refusal(error)
     if _PREPARED in request:
         return _cut(request)
     response = render(request, error)
@@ -118,10 +107,7 @@ def _unexpected(request: web.Request, error: Exception, render: Renderer) -> web
         else:
             _log.exception("request.failed_midway")
         return _cut(request)
-    _log.exception("request.failed")
-    reference = request.get(REQUEST_ID, "none")
-    unexpected = BridgeError(f"Something went wrong inside the bridge. Reference: {reference}.")
-    return render(request, unexpected)
+    return render(request, edge.unexpected(request.get(REQUEST_ID, "none")))
 
 
 def _cut(request: web.Request) -> web.StreamResponse:
@@ -133,7 +119,7 @@ def _cut(request: web.Request) -> web.StreamResponse:
 def _journal(clock: Callable[[], float], quiet: Callable[[web.Request], bool]) -> Middleware:
     @web.middleware
     async def journal(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request[REQUEST_ID] = _request_id(request)
+        request[REQUEST_ID] = edge.request_id(request)
         # Bound for this request only: a kept-alive connection serves many in one task.
         with structlog.contextvars.bound_contextvars(request_id=request[REQUEST_ID]):
             begin, status = clock(), 499  # what it stays when the client hangs up
@@ -142,25 +128,7 @@ def _journal(clock: Callable[[], float], quiet: Callable[[web.Request], bool]) -
                 status = response.status
                 return response
             finally:
-                note = _log.debug if quiet(request) else _log.info
-                note(
-                    "request",
-                    method=request.method,
-                    # Never the query: tickets travel there.
-                    path=request.rel_url.raw_path[:_PATH_SHOWN],
-                    status=status,
-                    ms=round((clock() - begin) * 1000, 1),
-                )
+                path, seconds = request.rel_url.raw_path, clock() - begin
+                edge.note_request(request.method, path, status, seconds, quiet=quiet(request))
 
     return journal
-
-
-def _request_id(request: web.Request) -> str:
-    given = request.headers.get("X-Request-Id", "")
-    return given if _ID.fullmatch(given) else secrets.token_hex(8)
-
-
-def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    for name, value in _SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-Id"] = request.get(REQUEST_ID, "")

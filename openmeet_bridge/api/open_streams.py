@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
 
 from ..bridge.streams import Streams
 from ..core.errors import BridgeError
@@ -23,12 +22,12 @@ from ..stream.sockets import Socket, Sockets
 from ..stream.subscriber import Sink, Subscriber
 from ..stream.wires import SSE_GZIP
 from .admission import Admission
-from .handover import HandedOver, answer_and_take
+from .asking import Asking, Visit
 from .sessions import Session
 from .stream_ends import StreamEnds
 from .subscriptions import Subscription
 
-Authenticate = Callable[[web.Request], Awaitable[Session]]
+Authenticate = Callable[[Asking], Awaitable[Session]]
 
 log = structlog.get_logger(__name__)
 
@@ -110,7 +109,7 @@ class OpenStreams:
     def guarded(self, authenticate: Authenticate) -> Authenticate:
         """Return what sends those away for whom there is no room, and else tells who it is."""
 
-        async def look_first(request: web.Request) -> Session:
+        async def look_first(request: Asking) -> Session:
             self.admission.arrive(request)
             return await authenticate(request)
 
@@ -159,15 +158,15 @@ class OpenStreams:
 
     async def server_sent(
         self,
-        request: web.Request,
+        visit: Visit,
         caller: Session,
         cursor: str | None,
         subscription: Subscription,
-    ) -> web.StreamResponse:
+    ) -> None:
         """Answer a request with a stream of server-sent events (HTML, "Server-sent events").
 
         Args:
-            request: The request; its ``Last-Event-ID`` is newer than what its address says.
+            visit: The request; its ``Last-Event-ID`` is newer than what its address says.
             caller: Who asks.
             cursor: Where to go on, from the address.
             subscription: What the stream brings, and how it is written.
@@ -175,17 +174,17 @@ class OpenStreams:
         Raises:
             LimitExceeded: See :meth:`admit`.
         """
-        address = self.admission.address(request)
+        address = self.admission.address(visit.asking)
         self.admit(caller, address)
         packed = subscription.base is SSE_GZIP
         headers = _SSE_HEADERS | ({"Content-Encoding": "gzip"} if packed else {})
         body = sse_gzip_header() + sse_deflated(_RETRY) if packed else _RETRY
-        socket = await answer_and_take(request, self.sockets, 200, headers, body)
+        socket = await visit.answer(200, headers, body)
         subscriber = self.subscriber(caller, socket, subscription.wire, address)
         subscriber.wanted = subscription.rooms
         StreamSocket(self.hub, socket, subscriber)
-        self.begin(subscriber, request.headers.get("Last-Event-ID") or cursor, caller)
-        return HandedOver(status=200)
+        newest = visit.asking.headers.get("Last-Event-ID") or cursor
+        self.begin(subscriber, newest, caller)
 
     async def _open(self, subscriber: Subscriber, cursor: str | None) -> None:
         try:

@@ -7,7 +7,9 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
+
+from .asking import Asking
 
 LOOPBACK: Final = ("127.0.0.0/8", "::1")
 
@@ -29,7 +31,7 @@ class Peers:
         # Proxies are few and call all day; so do most of the clients.
         self._place = lru_cache(_KNOWN)(self._look_up)
 
-    def address(self, request: web.Request) -> str | None:
+    def address(self, request: Asking) -> str | None:
         """Return who counts as one: an address, or a network of 64 bits of IPv6.
 
         Behind proxies that are trusted it is the last hop that none of them is: what stands before
@@ -44,7 +46,7 @@ class Peers:
                     break
         return place or None
 
-    def is_unknown_proxy(self, request: web.Request) -> bool:
+    def is_unknown_proxy(self, request: Asking) -> bool:
         """Whether a request looks as if a proxy had passed it on that is not trusted."""
         came_by_proxy = hdrs.X_FORWARDED_FOR in request.headers
         return came_by_proxy and bool(self._place(request.remote or ""))
@@ -62,7 +64,7 @@ class Peers:
         return str(found)
 
 
-def _hops(request: web.Request) -> list[str]:
+def _hops(request: Asking) -> list[str]:
     said = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
     return [hop.strip()[:_LONGEST] for hop in ",".join(said).split(",")]
 

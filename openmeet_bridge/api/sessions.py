@@ -16,6 +16,7 @@ from ..core.ids import Mxid, RoomId, TenantId
 from ..core.naming import Naming
 from ..openmeet.tenants import Tenant, Tenants
 from ..openmeet.tokens import Claims, TokenVerifier, unverified_tenant
+from .asking import Asking
 
 COOKIE = "openmeet_token"
 TENANT_HEADER = "X-Tenant-Id"
@@ -111,7 +112,7 @@ class Sessions:
         self._newcomers = newcomers
         self._origins = origins
 
-    async def user(self, request: web.Request) -> Session:
+    async def user(self, request: Asking) -> Session:
         """Return the user of a request, by header or cookie.
 
         Raises:
@@ -125,15 +126,15 @@ class Sessions:
             token = self._cookie(request)
         return await self.by_token(token, _named_tenant(request))
 
-    async def by_header(self, request: web.Request, named: str | None) -> Session:
+    async def by_header(self, request: Asking, named: str | None) -> Session:
         """Return the user of a request's ``Authorization`` header; raises as :meth:`user` does."""
         return await self.by_token(_bearer(request) or "", named)
 
-    async def by_cookie(self, request: web.Request, named: str | None) -> Session:
+    async def by_cookie(self, request: Asking, named: str | None) -> Session:
         """Return the user of a request's cookie; raises as :meth:`user` does."""
         return await self.by_token(self._cookie(request), named)
 
-    async def stream(self, request: web.Request) -> Session:
+    async def stream(self, request: Asking) -> Session:
         """Return the user of a stream: as :meth:`user`, or by a single-use ticket."""
         secret = request.query.get("ticket")
         return await (self.user(request) if secret is None else self._by_ticket(secret))
@@ -177,7 +178,7 @@ class Sessions:
         mxid = user.mxid or self._naming.ghost(tenant.id, user.slug)
         return Session(tenant, user, mxid, expires_at_ms)
 
-    def _cookie(self, request: web.Request) -> str:
+    def _cookie(self, request: Asking) -> str:
         token = request.cookies.get(COOKIE)
         if not token:
             raise MissingToken("Send OpenMeet's access token as a Bearer token.")
@@ -189,23 +190,23 @@ class Sessions:
             raise Forbidden("Pages of this origin may not open streams with a cookie.")
         return token
 
-    def _is_own_page(self, request: web.Request) -> bool:
+    def _is_own_page(self, request: Asking) -> bool:
         origin = request.headers.get("Origin")
         # The scheme is not compared: behind a proxy we do not know our own.
         own = origin is None or origin.partition("//")[2] == request.host
         return own or origin in self._origins
 
 
-def _bearer(request: web.Request) -> str | None:
+def _bearer(request: Asking) -> str | None:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _named_tenant(request: web.Request) -> str | None:
+def _named_tenant(request: Asking) -> str | None:
     named = request.headers.get(TENANT_HEADER)
     return named if named is not None else request.query.get(TENANT_QUERY)
 
 
-def named_tenant(request: web.Request) -> str | None:
+def named_tenant(request: Asking) -> str | None:
     """Return the tenant that a request of OpenMeet's web app names; an empty one is none."""
     return (_named_tenant(request) or "").strip() or None

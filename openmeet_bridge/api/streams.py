@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from aiohttp import web
@@ -12,13 +12,18 @@ from ..core.errors import LimitExceeded
 from ..stream.frames import FRAME_TYPES, SSE, WS, Wire
 from ..stream.wires import SSE_GZIP
 from ..stream.ws_handshake import UpgradeRefused, UpgradeRequired
+from .asking import Visit
 from .endpoint import Call, Endpoints
+from .handover import HandedOver, HandedRequest
 from .open_streams import OpenStreams
 from .sessions import Session
 from .subscriptions import Subscription, accepts_gzip, chosen_rooms, chosen_types, listed
 from .ws_stream import open_websocket
 
 ENDPOINTS = Endpoints(tag="Streams", auth="stream")
+
+SSE_PATH: Final = "/api/v1/stream"
+WS_PATH: Final = "/api/v1/ws"
 
 
 class StreamQuery(msgspec.Struct):
@@ -70,7 +75,7 @@ class StreamsApi:
         self._streams = streams
 
     @ENDPOINTS.get(
-        "/api/v1/stream",
+        SSE_PATH,
         produces="text/event-stream",
         frames=FRAME_TYPES,
         headers={"Last-Event-ID": "The cursor to go on from; browsers send it by themselves."},
@@ -82,15 +87,12 @@ class StreamsApi:
         Each event's name is the frame's type, its data one JSON object, its id the cursor to
         resume from.
         """
-        query = call.query
-        packed = query.data == "low" and accepts_gzip(call.request)
-        subscription = query.subscription(SSE_GZIP if packed else SSE)
-        return await self._streams.server_sent(
-            call.request, call.caller, query.cursor, subscription
-        )
+        visit = HandedRequest(call.request, self._streams.sockets)
+        await open_sse(self._streams, visit, call.caller, call.query)
+        return HandedOver(status=200)
 
     @ENDPOINTS.get(
-        "/api/v1/ws",
+        WS_PATH,
         produces="application/json",
         frames=FRAME_TYPES,
         errors=(LimitExceeded, UpgradeRefused, UpgradeRequired),
@@ -101,7 +103,22 @@ class StreamsApi:
         Each message is `{"type": …, "cursor": …, "data": …}`. Nothing needs to be sent; what can
         be sent changes what comes.
         """
-        query = call.query
-        return await open_websocket(
-            self._streams, call.request, call.caller, query.cursor, query.subscription(WS)
-        )
+        visit = HandedRequest(call.request, self._streams.sockets)
+        await open_ws(self._streams, visit, call.caller, call.query)
+        return HandedOver(status=101)
+
+
+async def open_sse(
+    streams: OpenStreams, visit: Visit, caller: Session, query: SubscribingQuery
+) -> None:
+    """Answer a visit with server-sent events; raises as :meth:`OpenStreams.server_sent` does."""
+    packed = query.data == "low" and accepts_gzip(visit.asking)
+    subscription = query.subscription(SSE_GZIP if packed else SSE)
+    await streams.server_sent(visit, caller, query.cursor, subscription)
+
+
+async def open_ws(
+    streams: OpenStreams, visit: Visit, caller: Session, query: SubscribingQuery
+) -> None:
+    """Answer a visit with a WebSocket; raises as :func:`open_websocket` does."""
+    await open_websocket(streams, visit, caller, query.cursor, query.subscription(WS))

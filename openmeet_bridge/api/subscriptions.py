@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from ..core.cursor import Cursor
 from ..core.errors import InvalidParam
@@ -15,6 +15,7 @@ from ..stream import frames
 from ..stream.change import Change
 from ..stream.frames import FRAME_TYPES, Frame, Wire
 from ..stream.wires import LOW, filtered
+from .asking import Asking
 
 MOST_ROOMS: Final = 100
 """Rooms that may be asked for by name; who wants more wants all."""
@@ -112,7 +113,7 @@ def listed(values: Sequence[str]) -> Sequence[str] | None:
     return [one for value in values for one in value.split(",") if one]
 
 
-def accepts_gzip(request: web.Request) -> bool:
+def accepts_gzip(request: Asking) -> bool:
     """Whether a body may be compressed (RFC 9110, section 12.5.3)."""
     for part in ",".join(request.headers.getall(hdrs.ACCEPT_ENCODING, ())).lower().split(","):
         name, _, weight = part.partition(";")

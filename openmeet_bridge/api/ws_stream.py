@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aiohttp import web
-
 from ..stream.sockets import Socket
 from ..stream.subscriber import Subscriber
 from ..stream.wires import WS_DEFLATED
 from ..stream.ws_control import answer_close, answer_ping, close_websocket
 from ..stream.ws_handshake import agreed_deflate, check_upgrade
 from ..stream.ws_inbox import Close, Ping, Text, WsInbox, WsProtocolError
-from .handover import HandedOver, answer_and_take, upgrade_headers
+from .asking import Visit
+from .handover import upgrade_headers
 from .open_streams import LINGER, OpenStreams, StreamSocket
 from .sessions import Session
 from .subscriptions import Subscription
@@ -88,26 +87,26 @@ class WsSocket(StreamSocket):
 
 async def open_websocket(
     streams: OpenStreams,
-    request: web.Request,
+    visit: Visit,
     caller: Session,
     cursor: str | None,
     subscription: Subscription,
-) -> web.StreamResponse:
+) -> None:
     """Answer a request with a stream on a WebSocket; with low data compressed where possible.
 
     Raises:
         UpgradeRefused: The request opens no WebSocket.
         LimitExceeded: There are too many streams.
     """
-    key = check_upgrade(request.headers)
-    address = streams.admission.address(request)
+    asking = visit.asking
+    key = check_upgrade(asking.headers)
+    address = streams.admission.address(asking)
     streams.admit(caller, address)
-    deflate = agreed_deflate(request.headers) if subscription.low else None
+    deflate = agreed_deflate(asking.headers) if subscription.low else None
     if deflate is not None:
         subscription = replace(subscription, base=WS_DEFLATED)
-    socket = await answer_and_take(request, streams.sockets, 101, upgrade_headers(key, deflate))
+    socket = await visit.answer(101, upgrade_headers(key, deflate))
     subscriber = streams.subscriber(caller, socket, subscription.wire, address)
     subscriber.wanted = subscription.rooms
     WsSocket(streams, socket, subscriber, subscription)
     streams.begin(subscriber, cursor, caller)
-    return HandedOver(status=101)

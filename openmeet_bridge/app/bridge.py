@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import aiohttp
 from aiohttp import web
 
+from ..api.quick_streams import QuickStreams
 from ..bridge.duties import Duties
 from ..bridge.supervisor import Supervisor
 from ..config import Address, Config
@@ -17,6 +19,7 @@ from ..matrix.registration import Registration
 from ..storage import event_log
 from ..storage.database import AWAY, Database
 from ..storage.instance import InstanceLock
+from .door import Door
 from .draining import drain
 from .listeners import homeserver_app, operations_app, public_app
 from .office import OFFICE, Office, apart
@@ -47,7 +50,9 @@ class Bridge:
         self._dsn = dsn
         self._worker = worker
         self._ending = AsyncExitStack()
-        self._sites: list[tuple[web.TCPSite, web.AppRunner]] = []
+        self._sites: list[web.TCPSite] = []
+        self._runners: list[web.AppRunner] = []
+        self._door: Door | None = None
         self.addresses: dict[str, Address] = {}
         """Where each listener listens, once it does."""
 
@@ -119,12 +124,13 @@ class Bridge:
         config = self._config
         # A transaction must be kept whoever hangs up; a reader who goes must end its stream.
         kept = homeserver_app(config, self._registration, services)
-        await self._listen("homeserver", kept, cancel_with_client=False)
-        await self._listen("operations", operations_app(services), cancel_with_client=False)
+        await self._listen("homeserver", await self._run(kept, cancel_with_client=False))
+        operations = operations_app(services)
+        await self._listen("operations", await self._run(operations, cancel_with_client=False))
         public = public_app(config, services, http)
-        await self._listen("public", public, cancel_with_client=True)
+        self._open_door(public.quick, await self._run(public.app, cancel_with_client=True))
 
-    async def _listen(self, name: str, app: web.Application, *, cancel_with_client: bool) -> None:
+    async def _run(self, app: web.Application, *, cancel_with_client: bool) -> web.AppRunner:
         runner = web.AppRunner(
             app,
             access_log=None,
@@ -133,22 +139,36 @@ class Bridge:
         )
         self._ending.push_async_callback(runner.cleanup)
         await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    async def _listen(self, name: str, runner: web.AppRunner) -> None:
         address = self._address(name)
         site = web.TCPSite(
-            runner,
-            address.host,
-            address.port,
-            backlog=_BACKLOG,
-            reuse_port=self._worker is not None,
+            runner, address.host, address.port, backlog=_BACKLOG, reuse_port=self._shares_ports
         )
-        try:
+        with _explained(name, address):
             await site.start()
-        except OSError as error:
-            reason = f"cannot listen on {address}: {error.strerror or error}"
-            raise ConfigError("configuration", None, f"listen.{name}", reason) from error
-        self._sites.append((site, runner))
+        self._sites.append(site)
         host, port = runner.addresses[0][:2]
         self.addresses[name] = Address(host, port)
+
+    def _open_door(self, quick: QuickStreams, runner: web.AppRunner) -> None:
+        server = runner.server
+        if server is None:
+            raise RuntimeError("the HTTP server does not run")
+        address = self._address("public")
+        door = self._door = Door(quick, server)
+        self._ending.push_async_callback(door.close)
+        with _explained("public", address):
+            host, port = door.open(
+                address.host, address.port, backlog=_BACKLOG, reuse_port=self._shares_ports
+            )
+        self.addresses["public"] = Address(host, port)
+
+    @property
+    def _shares_ports(self) -> bool:
+        return self._worker is not None
 
     def _address(self, name: str) -> Address:
         address: Address = getattr(self._config.listen, name)
@@ -158,11 +178,13 @@ class Bridge:
         return address
 
     async def _accept_no_more(self) -> None:
-        for site, _ in self._sites:
+        for site in self._sites:
             await site.stop()
+        if self._door is not None:
+            await self._door.admit_no_more()
         # What was accepted just now begins to be answered before idle connections are closed.
         await asyncio.sleep(0)
-        for _, runner in self._sites:
+        for runner in self._runners:
             if runner.server is not None:
                 runner.server.pre_shutdown()
 
@@ -171,3 +193,13 @@ class Bridge:
         alone = services.broadcast.alone
         await drain(services.hub, 0 if alone else self._config.stream.drain)
         services.sending.release()
+
+
+@contextmanager
+def _explained(name: str, address: Address) -> Iterator[None]:
+    """Say which setting it is about when an address cannot be listened on."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"cannot listen on {address}: {error.strerror or error}"
+        raise ConfigError("configuration", None, f"listen.{name}", reason) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp import web
@@ -31,6 +32,7 @@ from ..api.cors import Cors
 from ..api.endpoint import Endpoints, register
 from ..api.operations import Operations
 from ..api.page import Page
+from ..api.quick_streams import QuickStreams
 from ..api.sessions import Sessions
 from ..api.signed_events import SignedEvents
 from ..api.transactions import Transactions
@@ -77,7 +79,19 @@ def operations_app(services: Services) -> web.Application:
     return app
 
 
-def public_app(config: Config, services: Services, http: aiohttp.ClientSession) -> web.Application:
+class Public(NamedTuple):
+    """What browsers and OpenMeet's backend talk to.
+
+    Attributes:
+        app: Answers everything.
+        quick: Lets streams in.
+    """
+
+    app: web.Application
+    quick: QuickStreams
+
+
+def public_app(config: Config, services: Services, http: aiohttp.ClientSession) -> Public:
     """Return what browsers and OpenMeet's backend talk to.
 
     Raises:
@@ -92,9 +106,10 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
     )
     limit = config.limits.request_bytes
     streams = services.open_streams
+    for_streams = streams.guarded(sessions.stream)
     authenticators = {
         "user": streams.ends.noting(sessions.user),
-        "stream": streams.guarded(sessions.stream),
+        "stream": for_streams,
         "service": sessions.service,
         "signature": SignedEvents(tenants, limit).authenticate,
     }
@@ -113,7 +128,7 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
         add_web_app(app, config, services, sessions)
     if config.web.page:
         app.add_routes(Page().routes())
-    return app
+    return Public(app, QuickStreams(services.open_streams, for_streams, cors))
 
 
 def _surfaces(

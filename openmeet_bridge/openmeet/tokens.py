@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import aiohttp
@@ -34,6 +35,7 @@ from openmeet_bridge.openmeet.tenants import KeySettings, Tenant, Tenants
 
 MAX_TOKEN_BYTES = 8 * 1024
 MAX_KID = 256
+_KNOWN_HEADERS = 64
 LEEWAY_SECONDS = 30.0
 LATEST = 253402300800  # the year 10000; beyond it are mistakes, such as milliseconds
 
@@ -86,7 +88,7 @@ class TokenVerifier(Protocol):
         ...
 
 
-class _Header(msgspec.Struct, forbid_unknown_fields=True):
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that a header may hold: ``crit``, ``jku``, ``jwk`` and their like are refused."""
 
     alg: str
@@ -215,12 +217,18 @@ def _header(token: str) -> _Header:
     if len(token) > MAX_TOKEN_BYTES or not _COMPACT.fullmatch(token):
         raise _invalid()
     try:
-        header = msgspec.json.decode(base64url_decode(token.split(".")[0].encode()), type=_Header)
+        header = _read_header(token.partition(".")[0])
     except (ValueError, RecursionError) as error:
         raise _invalid() from error
     if len(header.kid or "") > MAX_KID:
         raise _invalid()
     return header
+
+
+@lru_cache(_KNOWN_HEADERS)
+def _read_header(text: str) -> _Header:
+    """Return the first part of a token: all that one issuer makes have the same one."""
+    return msgspec.json.decode(base64url_decode(text.encode()), type=_Header)
 
 
 def _payload(raw: bytes) -> _Payload:

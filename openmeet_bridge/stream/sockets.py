@@ -299,14 +299,22 @@ class Sockets:
         own = transport.get_extra_info("socket")
         if own is None or own.fileno() < 0:
             raise ConnectionResetError("the client has gone already")
-        number = os.dup(own.fileno())
-        try:
-            _tune(number)
-            self._epoll.register(number, _QUIET)
-        except OSError:
-            os.close(number)
-            raise
+        with socket.socket(fileno=os.dup(own.fileno())) as one:
+            taken = self.adopt(one, owner)
         transport.abort()  # type: ignore[attr-defined]  # (every socket's transport has it)
+        return taken
+
+    def adopt(self, one: socket.socket, owner: Owner = _NOBODY) -> Socket:
+        """Take a connection over, whose socket does not block and is of no use from then on.
+
+        Raises:
+            OSError: It cannot be watched; it is the caller's still.
+        """
+        for option, value in _OPTIONS:
+            with contextlib.suppress(OSError):  # not of TCP
+                one.setsockopt(socket.IPPROTO_TCP, option, value)
+        self._epoll.register(one.fileno(), _QUIET)
+        number = one.detach()
         taken = self._sockets[number] = Socket(self, number, owner)
         return taken
 
@@ -345,13 +353,3 @@ class Sockets:
             one = self._sockets.get(number)
             if one is not None:
                 one.ready(events)
-
-
-def _tune(number: int) -> None:
-    one = socket.socket(fileno=number)
-    try:
-        for option, value in _OPTIONS:
-            with contextlib.suppress(OSError):  # not of TCP
-                one.setsockopt(socket.IPPROTO_TCP, option, value)
-    finally:
-        one.detach()

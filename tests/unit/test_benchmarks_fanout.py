@@ -181,7 +181,7 @@ async def test_lines_reach_streams_of_the_whole_public_listener(tmp_path: Path) 
     config = load(servers.memory_config(tmp_path, Address("127.0.0.1", 9), {}))
     async with aiohttp.ClientSession() as http:
         hub = Hub(config, http)
-        server = TestServer(hub.app)
+        server = TestServer(hub.public.app)
         await server.start_server()
         lines = Input(hub.take)
         try:

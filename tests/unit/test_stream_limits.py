@@ -19,6 +19,7 @@ from structlog.testing import capture_logs
 from openmeet_bridge.api import middleware, stream_ends
 from openmeet_bridge.api import streams as streams_api
 from openmeet_bridge.api.admission import Admission
+from openmeet_bridge.api.asking import Asking
 from openmeet_bridge.api.endpoint import register
 from openmeet_bridge.api.open_streams import OpenStreams
 from openmeet_bridge.api.peers import Peers
@@ -418,7 +419,7 @@ class House:
         self.asked = 0
         self.url = ""
 
-    async def caller(self, request: web.Request) -> Session:
+    async def caller(self, request: Asking) -> Session:
         self.asked += 1
         if "X-User" not in request.headers:
             raise MissingToken("Who are you?")

@@ -12,18 +12,21 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
-from aiohttp.test_utils import TestServer
 
 from openmeet_bridge.api import middleware, open_streams, ws_stream
 from openmeet_bridge.api import streams as streams_api
 from openmeet_bridge.api.admission import Admission
+from openmeet_bridge.api.asking import Asking
+from openmeet_bridge.api.cors import Cors
 from openmeet_bridge.api.endpoint import register
 from openmeet_bridge.api.open_streams import OpenStreams
 from openmeet_bridge.api.peers import Peers
+from openmeet_bridge.api.quick_streams import QuickStreams, Then
 from openmeet_bridge.api.sessions import Session
 from openmeet_bridge.api.stream_ends import StreamEnds
 from openmeet_bridge.api.stream_limits import StreamLimits
 from openmeet_bridge.api.ws_stream import MESSAGE_BYTES
+from openmeet_bridge.app.door import Door
 from openmeet_bridge.bridge.log_view import Standing
 from openmeet_bridge.bridge.streams import Streams
 from openmeet_bridge.core.directory import User
@@ -84,15 +87,14 @@ class House:
         self.sockets = Sockets()
         limits = StreamLimits(streams=4, per_user=2)
         opening = Streams(self, self.hub, replay_entries=REPLAY, chunk=3)
-        self.api = streams_api.StreamsApi(
-            OpenStreams(
-                opening,
-                self.hub,
-                self.sockets,
-                Admission(self.hub, limits, Peers()),
-                StreamEnds(self.hub, limits, now=lambda: NOW),
-            )
+        self.streams = OpenStreams(
+            opening,
+            self.hub,
+            self.sockets,
+            Admission(self.hub, limits, Peers()),
+            StreamEnds(self.hub, limits, now=lambda: NOW),
         )
+        self.api = streams_api.StreamsApi(self.streams)
 
     async def standing(self, tenant: TenantId, who: Mxid) -> Standing:
         if self.away:
@@ -102,7 +104,7 @@ class House:
     async def missed(self, *place: Any) -> Any:
         return await self.log.missed(*place)
 
-    async def caller(self, request: web.Request) -> Session:
+    async def caller(self, request: Asking) -> Session:
         slug = request.headers.get("X-User")
         if slug is None:
             raise MissingToken("Who are you?")
@@ -143,18 +145,41 @@ async def narrow(request: web.Request, handler: Any) -> web.StreamResponse:
     return answer
 
 
-@pytest.fixture
-async def house(http_session: aiohttp.ClientSession) -> AsyncIterator[House]:
+class NarrowQuick(QuickStreams):
+    """Does what the middleware does."""
+
+    def take(self, own: socket.socket, address: str, said: bytes, then: Then) -> bool:
+        if b"X-Narrow" in said:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return super().take(own, address, said, then)
+
+
+@pytest.fixture(params=["server", "door"])
+async def house(
+    request: pytest.FixtureRequest, http_session: aiohttp.ClientSession
+) -> AsyncIterator[House]:
+    """Streams that are let in by the HTTP server, or without it."""
     made = House(http_session)
     app = web.Application(middlewares=[narrow])
     middleware.install(app)
     register(app, streams_api.ENDPOINTS, {"stream": made.caller}, surface=made.api)
-    server = TestServer(app)
-    await server.start_server()
-    made.url = str(server.make_url("")).rstrip("/")
+    runner = web.AppRunner(app)
+    await runner.setup()
+    assert runner.server is not None
+    if request.param == "server":
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = runner.addresses[0][:2]
+    else:
+        door = Door(NarrowQuick(made.streams, made.caller, Cors()), runner.server)
+        host, port = door.open("127.0.0.1", 0, backlog=16, reuse_port=False)
+    made.url = f"http://{host}:{port}"
     yield made
     made.hub.close_all(CloseReason.SHUTDOWN)
-    await server.close()
+    if request.param == "door":
+        await door.admit_no_more()
+        await door.close()
+    await runner.cleanup()
     await made.sockets.settle(60)
 
 

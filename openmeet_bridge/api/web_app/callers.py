@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from ...core.errors import Forbidden, MissingToken, Unavailable
 from ...core.ids import TenantId
+from ..asking import Asking
 from ..sessions import COOKIE, Session, Sessions, UnnamedTenant, named_tenant
 from .errors import TenantRequired
 
@@ -38,7 +39,7 @@ class Callers:
         self._sessions = sessions
         self._roles = roles
 
-    async def user(self, request: web.Request) -> Session:
+    async def user(self, request: Asking) -> Session:
         """Return the user of a request.
 
         Raises:
@@ -54,7 +55,7 @@ class Callers:
         except UnnamedTenant:
             raise TenantRequired from None
 
-    async def guest(self, request: web.Request) -> Session | None:
+    async def guest(self, request: Asking) -> Session | None:
         """Return the user of a request, or None for somebody who has not logged in.
 
         A token that is not valid is refused all the same, so that the app gets a new one instead
@@ -66,7 +67,7 @@ class Callers:
             raise TenantRequired
         return None
 
-    async def stream(self, request: web.Request) -> Session:
+    async def stream(self, request: Asking) -> Session:
         """Return the user of a stream: as :meth:`user`, or by cookie, or by a single-use ticket.
 
         A browser opens streams without headers of the page's own. Raises as :meth:`user` does.
@@ -78,7 +79,7 @@ class Callers:
             return await self.user(request)
         return await self._sessions.by_cookie(request, tenant)
 
-    async def admin(self, request: web.Request) -> Session:
+    async def admin(self, request: Asking) -> Session:
         """Return the user of a request, who is an administrator of OpenMeet's at this moment.
 
         By OpenMeet's database, never by the token: the claim may be old, and after the token was

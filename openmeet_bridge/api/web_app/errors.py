@@ -17,6 +17,7 @@ from ...core.errors import (
     UnknownToken,
     Unrecognized,
 )
+from ..asking import Asking
 from ..errors import error_response
 
 _SOCKETIO: Final = "/socket.io"
@@ -50,7 +51,7 @@ class TenantRequired(UnknownToken):
         super().__init__("Tenant ID is required")
 
 
-def is_web_app(request: web.Request) -> bool:
+def is_web_app(request: Asking) -> bool:
     """Whether a request is for the web app's routes."""
     return any(_is_below(request, one) for one in PREFIXES)
 
@@ -60,7 +61,7 @@ def is_socketio(request: web.Request) -> bool:
     return _is_below(request, _SOCKETIO)
 
 
-def _is_below(request: web.Request, prefix: str) -> bool:
+def _is_below(request: Asking, prefix: str) -> bool:
     return request.path == prefix or request.path.startswith(f"{prefix}/")
 
 

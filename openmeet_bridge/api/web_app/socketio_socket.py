@@ -19,7 +19,7 @@ from ...stream.frames import ws_text
 from ...stream.socketio_wire import packets
 from ...stream.sockets import Sockets
 from ...stream.ws_handshake import UpgradeRefused, check_upgrade
-from ..handover import HandedOver, answer_and_take, upgrade_headers
+from ..handover import HandedOver, HandedRequest, upgrade_headers
 from .socketio_limits import SocketLimits
 from .socketio_line import Line
 from .socketio_pulse import Pulse
@@ -300,7 +300,8 @@ class EngineSocket:
             return web.Response(status=refusal.status, headers=refusal.headers)
         upgrading = self.upgrading = self.connected
         try:
-            socket = await answer_and_take(request, self._sockets, 101, upgrade_headers(key))
+            visit = HandedRequest(request, self._sockets)
+            socket = await visit.answer(101, upgrade_headers(key))
         except ConnectionError:
             self.upgrading = False
             raise

@@ -11,6 +11,7 @@ from ...stream.frames import Bye, Frame
 from ...stream.reasons import CloseReason
 from ...stream.web_app_frames import translated
 from ..endpoint import Call, Endpoints
+from ..handover import HandedOver, HandedRequest
 from ..open_streams import OpenStreams
 from ..sessions import Session
 from ..streams import StreamQuery
@@ -64,8 +65,9 @@ class EventStream:
 
         Each event's data is one JSON object, its id the cursor to resume from.
         """
-        cursor = call.query.cursor
-        return await self._streams.server_sent(call.request, call.caller, cursor, _ALL)
+        visit = HandedRequest(call.request, self._streams.sockets)
+        await self._streams.server_sent(visit, call.caller, call.query.cursor, _ALL)
+        return HandedOver(status=200)
 
 
 def _blocks(frame: Frame) -> Iterator[bytes]:

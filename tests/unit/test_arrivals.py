@@ -1,0 +1,149 @@
+"""Arrivals: connections are looked at, and nothing of them is read."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from openmeet_bridge.stream import arrivals
+from openmeet_bridge.stream.arrivals import Arrivals, listening_sockets
+from openmeet_bridge.telemetry import CONNECTIONS_DISMISSED, CONNECTIONS_SILENT
+
+
+class Porch:
+    """An address, and who has come to it."""
+
+    def __init__(self, **limits: float) -> None:
+        self.met: list[tuple[bytes, str]] = []
+        self.taken: list[socket.socket] = []
+        self.arrivals = Arrivals(self._met, **limits)  # type: ignore[arg-type]
+        (self.listening,) = listening_sockets("127.0.0.1", 0, backlog=16, reuse_port=False)
+        self.address = self.listening.getsockname()
+        self.arrivals.accept([self.listening])
+        self.clients: list[socket.socket] = []
+
+    def _met(self, one: socket.socket, address: str, said: bytes) -> None:
+        self.met.append((said, address))
+        self.taken.append(one)
+
+    async def come(self, said: bytes = b"") -> socket.socket:
+        one = socket.socket()
+        one.setblocking(False)
+        self.clients.append(one)
+        await asyncio.get_running_loop().sock_connect(one, self.address)
+        if said:
+            one.send(said)
+        return one
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not holds():  # noqa: ASYNC110  (nobody tells)
+                await asyncio.sleep(0.002)
+
+    def close(self) -> None:
+        self.arrivals.close()
+        for one in (*self.clients, *self.taken):
+            one.close()
+
+
+@pytest.fixture
+async def porch() -> AsyncIterator[Porch]:
+    one = Porch()
+    yield one
+    one.close()
+
+
+def dismissed(reason: str) -> float:
+    value: float = CONNECTIONS_DISMISSED.labels(reason)._value.get()
+    return value
+
+
+async def is_closed(client: socket.socket) -> bool:
+    try:
+        return await asyncio.get_running_loop().sock_recv(client, 1) == b""
+    except ConnectionResetError:
+        return True
+
+
+async def test_what_was_said_is_still_to_be_read(porch: Porch) -> None:
+    await porch.come(b"now")
+    late = await porch.come()
+    await porch.until(lambda: len(porch.met) == 1 and len(porch.arrivals) == 1)
+    late.send(b"later")
+    await porch.until(lambda: len(porch.met) == 2)
+    assert porch.met == [(b"now", "127.0.0.1"), (b"later", "127.0.0.1")]
+    assert [one.recv(100) for one in porch.taken] == [b"now", b"later"]
+    assert not any(one.getblocking() for one in porch.taken)
+    assert len(porch.arrivals) == 0
+
+
+async def test_who_goes_without_a_word_is_forgotten(porch: Porch) -> None:
+    client = await porch.come()
+    await porch.until(lambda: len(porch.arrivals) == 1)
+    client.close()
+    await porch.until(lambda: len(porch.arrivals) == 0)
+    assert porch.met == []
+
+
+async def test_there_is_room_for_so_many_only() -> None:
+    before = dismissed("pushed_out")
+    porch = Porch(silent=2)
+    first, *others = [await porch.come() for _ in range(4)]
+    assert await is_closed(first)
+    assert await is_closed(others[0])
+    await porch.until(lambda: len(porch.arrivals) == 2)
+    assert dismissed("pushed_out") == before + 2
+    assert CONNECTIONS_SILENT._value.get() == 2
+    others[2].send(b"still here")
+    await porch.until(lambda: len(porch.met) == 1)
+    porch.close()
+
+
+async def test_nobody_stands_in_the_door_for_ever() -> None:
+    before = dismissed("too_long")
+    porch = Porch(patience=0.05)
+    for _ in range(2):
+        assert await is_closed(await porch.come())
+    await porch.until(lambda: len(porch.arrivals) == 0)
+    assert dismissed("too_long") == before + 2
+    porch.close()
+
+
+async def test_who_was_accepted_is_met_after_the_end_of_accepting(porch: Porch) -> None:
+    client = await porch.come()
+    await porch.until(lambda: len(porch.arrivals) == 1)
+    client.send(b"just in time")
+    porch.arrivals.accept_no_more()
+    assert porch.met == [(b"just in time", "127.0.0.1")]
+    with pytest.raises(ConnectionRefusedError):
+        await porch.come()
+
+
+async def test_without_open_files_it_rests_and_comes_back(
+    porch: Porch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "_PAUSE", 0.01)
+    accept = socket.socket.accept
+    fails = iter([OSError(errno.EMFILE, "Too many open files"), ConnectionAbortedError()])
+
+    def failing(own: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
+        error = next(fails, None)
+        if error is not None:
+            raise error
+        return accept(own)
+
+    monkeypatch.setattr(socket.socket, "accept", failing)
+    with capture_logs() as logs:
+        await porch.come(b"patient")
+        await porch.until(lambda: len(porch.met) == 1)
+    assert [line["event"] for line in logs] == ["listener.exhausted"]
+
+
+def test_a_taken_address_leaves_nothing_open(porch: Porch) -> None:
+    with pytest.raises(OSError, match="in use"):
+        listening_sockets(*porch.address[:2], backlog=1, reuse_port=False)
