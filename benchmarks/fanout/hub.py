@@ -96,7 +96,7 @@ class Hub:
 class Unpaced(Pace):
     """Waits for nothing: every event is brought at once, whatever that costs."""
 
-    def until_next(self, entries: int) -> float:
+    def until_next(self) -> float:
         """Return that there is nothing to wait for."""
         return 0.0
 

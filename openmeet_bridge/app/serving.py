@@ -25,7 +25,7 @@ from .buses import bus_server
 
 log = structlog.get_logger(__name__)
 
-_TURN = 0.0005
+_TURN = 0.0002
 """Seconds after which a thread lets another one run."""
 
 

@@ -1,7 +1,8 @@
 """Questions asked together: what many ask at the same moment becomes one question to the database.
 
 After a restart thousands of readers come back within seconds, each with a token to be looked up
-and rooms to be read. One statement for two hundred of them costs little more than one for one.
+and rooms to be read. One statement for sixty of them costs little more than one for one. More are
+not asked for at once: all who are answered go on at the same moment, and live readers wait for it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 V = TypeVar("V")
 
-MOST = 200
+MOST = 64
 _AT_ONCE = 2
 
 

@@ -83,9 +83,10 @@ class Feed:
         before = self._hub.position
         batch, position = await self._read(before, self._batch)
         if position > before:
-            pause = self._pace.until_next(len(batch))
+            self._pace.begin(len(batch))
             self._hub.dispatch(batch, position)
             await self._hub.keep_up()
+            pause = self._pace.until_next()
             if pause:
                 await asyncio.sleep(pause)
         # Told by the positions: of what stands there, much may be nothing for anybody to see.

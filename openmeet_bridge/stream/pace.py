@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 PACES: Final = (0.0, 0.010, 0.020)
-"""Seconds between two sweeps, from none to the most."""
+"""Seconds from the beginning of one sweep to that of the next, from none to the most."""
 
 _WINDOW = 0.25
 _BUSY = 0.5
@@ -38,16 +38,21 @@ class Pace:
         self._cpu = cpu
         self._level = 0
         self._began, self._worked = clock(), cpu()
+        self._swept = self._began
         self._sweeps = self._entries = 0
 
-    def until_next(self, entries: int) -> float:
-        """Note that a sweep begins, with so many entries; return the seconds to wait after it."""
-        now = self._clock()
+    def begin(self, entries: int) -> None:
+        """Note that a sweep begins, with so many entries."""
+        now = self._swept = self._clock()
         self._sweeps += 1
         self._entries += entries
         if now - self._began >= _WINDOW:
             self._judge(now)
-        return PACES[self._level]
+
+    def until_next(self) -> float:
+        """Return for how many seconds the next sweep is to wait; nothing where it is due."""
+        pace = PACES[self._level]
+        return max(0.0, self._swept + pace - self._clock()) if pace else 0.0
 
     def _judge(self, now: float) -> None:
         worked = self._cpu()

@@ -1,8 +1,9 @@
 """Writing the same bytes to many sockets: one system call for each, and nothing else.
 
-``os.write`` lets go of the interpreter's lock. Where another thread computes, each write would wait
-for that thread's turn to end: a sweep of a thousand sockets would take as many turns. When that is
-seen, the writes are done for a while by a call that keeps the lock: a little slower, and as steady.
+The loop is ``map``'s, in C: there is no step of the interpreter between two writes. ``os.write``
+lets go of the interpreter's lock. Where another thread computes, each write would wait for that
+thread's turn to end: a sweep of a thousand sockets would take as many turns. When that is seen, the
+writes are done for a while by a call that keeps the lock: a little slower, and as steady.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice, repeat
 from typing import Final
 
 from .subscriber import Subscriber
@@ -20,35 +21,28 @@ from .subscriber import Subscriber
 Short = tuple[Subscriber, int]
 """Who could not be given all, and how many bytes were taken; -1 where the reader has gone."""
 
-_LOOK: Final = 8
+_LOOK: Final = 16
 """Writes between two looks at the clock."""
 
 _STALLED: Final = 0.002
-"""Seconds for so many writes that only a wait for the lock can explain: they take 0.03 ms."""
+"""Seconds for so many writes in which something else must have run: they take 0.06 ms."""
+
+_COMPUTES: Final = 0.1
+"""Part of the time for which other threads must have worked to be what has run."""
 
 _KEEPING: Final = 0.25
 """Seconds for which the lock is kept, before it is tried again without."""
 
 _FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 
-_libc = ctypes.PyDLL(None, use_errno=True)
-_send = _libc.send
+_send = ctypes.PyDLL(None).send
 _send.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int)
 _send.restype = ctypes.c_ssize_t
 
 
-def send_keeping_lock(fd: int, data: bytes) -> int:
-    """Do as ``os.write`` does on a socket, but let no other thread run meanwhile.
-
-    Raises:
-        BlockingIOError: The socket takes nothing now.
-        OSError: It takes nothing any more.
-    """
-    sent: int = _send(fd, data, len(data), _FLAGS)
-    if sent < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-    return sent
+def _others() -> float:
+    """Return for how many seconds other threads of this process have worked."""
+    return time.process_time() - time.thread_time()
 
 
 class Writer:
@@ -56,11 +50,18 @@ class Writer:
 
     Args:
         clock: Seconds, of a clock that never goes back.
+        others: Seconds for which other threads have worked.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        others: Callable[[], float] = _others,
+    ) -> None:
         self._clock = clock
+        self._others = others
         self._keeps_until = 0.0
+        self._stall = clock(), others()
 
     @property
     def keeps_lock(self) -> bool:
@@ -69,46 +70,52 @@ class Writer:
 
     def write(self, readers: Sequence[Subscriber], data: bytes) -> Sequence[Short]:
         """Write the same to all; return those who could not be given all of it."""
-        short: list[Short] = []
-        began = self._clock()
-        if began < self._keeps_until:
-            _write(readers, data, send_keeping_lock, short)
-            return short
-        # Whether the other thread still computes is found out with a single write.
+        numbers = [one.sink.fd for one in readers]
+        taken: list[int] = []
+        if not self.keeps_lock:
+            self._write(numbers, data, taken)
+        if len(taken) < len(numbers):
+            taken += keeping_lock(numbers[len(taken) :], data)
+        size = len(data)
+        if taken.count(size) == len(taken):
+            return ()
+        return [one for one in zip(readers, taken, strict=True) if one[1] != size]
+
+    def _write(self, numbers: Sequence[int], data: bytes, taken: list[int]) -> None:
+        """Note how many bytes each socket takes, until another thread is seen that computes."""
+        writes = map(os.write, numbers, repeat(data))
+        # Whether it computes still is found out with a single write.
         step = 1 if self._keeps_until else _LOOK
-        self._keeps_until = 0.0
-        for start in range(0, len(readers), _LOOK):
-            _write(readers[start : start + step], data, os.write, short)
-            now = self._clock()
-            if now - began > _STALLED * step / _LOOK and threading.active_count() > 1:
-                self._keeps_until = now + _KEEPING
-                _write(readers[start + step :], data, send_keeping_lock, short)
-                break
-            if step < _LOOK:
-                _write(readers[start + step : start + _LOOK], data, os.write, short)
-                now, step = self._clock(), _LOOK
-            began = now
-        return short
-
-
-def _write(
-    readers: Sequence[Subscriber],
-    data: bytes,
-    write: Callable[[int, bytes], int],
-    short: list[Short],
-) -> None:
-    # The loop that runs for every reader of every entry: the usual case does nothing but write.
-    size = len(data)
-    for reader in readers:
-        fd = reader.sink.fd
-        sent = 0
-        if fd >= 0:
+        began = self._clock()
+        while len(taken) < len(numbers):
             try:
-                sent = write(fd, data)
-                if sent == size:
-                    continue
+                taken.extend(islice(writes, step))
             except BlockingIOError:
-                pass
+                taken.append(0)
             except OSError:
-                sent = -1
-        short.append((reader, sent))
+                # There may be none: it waits already for what it was given before.
+                taken.append(-1 if numbers[len(taken)] >= 0 else 0)
+            now = self._clock()
+            if now - began > _STALLED * step / _LOOK and self._is_held_up(now):
+                self._keeps_until = now + _KEEPING
+                return
+            began, step = now, _LOOK
+        self._keeps_until = 0.0
+
+    def _is_held_up(self, now: float) -> bool:
+        """Whether it was another thread that has run: it may be another program, too."""
+        since, before = self._stall
+        worked = self._others()
+        self._stall = now, worked
+        return worked - before > (now - since) * _COMPUTES
+
+
+def keeping_lock(numbers: Sequence[int], data: bytes) -> list[int]:
+    """Write the same to all, and let no other thread run meanwhile.
+
+    Returns:
+        How many bytes each has taken. 0 also where the reader has gone: that is seen when what it
+        has not taken is written again.
+    """
+    taken = map(_send, numbers, repeat(data), repeat(len(data)), repeat(_FLAGS))
+    return [max(0, one) for one in taken]

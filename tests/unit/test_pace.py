@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from openmeet_bridge.stream.pace import PACES, Pace
 
 
@@ -14,12 +16,13 @@ class Machine:
         self.pace = Pace(lambda: self.now, lambda: self.worked)
 
     def sweeps(self, busy: float, entries: int, seconds: float = 2.0) -> list[float]:
-        """A sweep each hundredth of a second; return the waits."""
+        """A sweep each hundredth of a second, which takes no time; return the waits."""
         waits = []
         for _ in range(round(seconds * 100)):
             self.now += 0.01
             self.worked += 0.01 * busy
-            waits.append(self.pace.until_next(entries))
+            self.pace.begin(entries)
+            waits.append(round(self.pace.until_next(), 6))
         return waits
 
 
@@ -44,3 +47,13 @@ def test_when_the_load_is_over_nothing_waits_again() -> None:
         machine = Machine()
         machine.sweeps(busy=0.9, entries=3)
         assert machine.sweeps(**idle)[-1] == 0.0  # type: ignore[arg-type]
+
+
+def test_what_a_sweep_takes_is_part_of_its_turn() -> None:
+    machine = Machine()
+    machine.sweeps(busy=0.9, entries=3)
+    machine.pace.begin(3)
+    machine.now += PACES[-1] / 4
+    assert machine.pace.until_next() == pytest.approx(PACES[-1] * 3 / 4)
+    machine.now += PACES[-1]
+    assert machine.pace.until_next() == 0.0
