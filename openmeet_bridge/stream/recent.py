@@ -20,10 +20,10 @@ from ..core.entry import Entry, LogEntry
 from ..core.ids import EventId, Mxid, Position, RoomId
 from .frames import Frame, cursor_at, room_frames
 
-_MOST: Final = 4096
-_MOST_BYTES: Final = 8 << 20
+_MOST: Final = 16_384
+_MOST_BYTES: Final = 32 << 20
 _SECONDS: Final = 600.0
-_FIXED: Final = 1000
+_FIXED: Final = 1500
 """Bytes of an entry in memory besides its texts, about."""
 
 K = TypeVar("K")
