@@ -38,7 +38,8 @@ class Peers:
         that, anybody may have written. None where there is no such hop: then it is this machine,
         or a proxy that does not say for whom it asks.
         """
-        place = self._place(request.remote or "")
+        # Only a proxy of this machine comes by a UNIX socket, and has no address then.
+        place = self._place(request.remote) if request.remote else ""
         if place == "":
             for hop in reversed(_hops(request)):
                 place = self._place(hop)

@@ -165,6 +165,11 @@ class Bridge:
                 address.host, address.port, backlog=_BACKLOG, reuse_port=self._shares_ports
             )
         self.addresses["public"] = Address(host, port)
+        path = self._config.listen.public_socket
+        if path is not None:
+            path += f".{self._worker}" if self._worker else ""
+            with _explained("public_socket", path):
+                door.open_at(path, backlog=_BACKLOG, replaces=self._shares_ports)
 
     @property
     def _shares_ports(self) -> bool:
@@ -196,7 +201,7 @@ class Bridge:
 
 
 @contextmanager
-def _explained(name: str, address: Address) -> Iterator[None]:
+def _explained(name: str, address: object) -> Iterator[None]:
     """Say which setting it is about when an address cannot be listened on."""
     try:
         yield

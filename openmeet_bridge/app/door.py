@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 
 from ..api.quick_streams import QuickStreams
-from ..stream.arrivals import Arrivals, listening_sockets
+from ..stream.arrivals import Arrivals, listening_path, listening_sockets
 
 _SETTLE = 2.0
 
@@ -26,6 +27,7 @@ class Door:
         self._server = server
         self._arrivals = Arrivals(self._met)
         self._showing: set[asyncio.Task[None]] = set()
+        self._path: tuple[str, int] | None = None
 
     def open(self, host: str, port: int, *, backlog: int, reuse_port: bool) -> tuple[str, int]:
         """Let people come; return where.
@@ -44,8 +46,14 @@ class Door:
         self._arrivals.accept(sockets)
         return found
 
+    def open_at(self, path: str, *, backlog: int, replaces: bool) -> None:
+        """Let a proxy of this machine come by a UNIX socket; see :func:`listening_path`."""
+        self._arrivals.accept([listening_path(path, backlog=backlog, replaces=replaces)])
+        self._path = path, os.stat(path).st_ino
+
     async def admit_no_more(self) -> None:
         """Close the door. Whoever has said already what they want gets it, or an answer."""
+        self._remove_path()
         self._arrivals.accept_no_more()
         await self._quick.settle(_SETTLE)
         if self._showing:
@@ -55,6 +63,15 @@ class Door:
         """Let go of everybody who is in the door still."""
         self._arrivals.close()
         await self._quick.stop()
+
+    def _remove_path(self) -> None:
+        """Leave no socket behind, unless it is one that has replaced ours."""
+        if self._path is not None:
+            path, number = self._path
+            self._path = None
+            with contextlib.suppress(OSError):
+                if os.stat(path).st_ino == number:
+                    os.unlink(path)
 
     def _met(self, one: socket.socket, address: str, said: bytes) -> None:
         if not self._quick.take(one, address, said, self._show_on):

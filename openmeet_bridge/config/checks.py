@@ -25,6 +25,8 @@ LEAST_SERVICE_KEY: Final = 16
 LEAST_WEBHOOK_SECRET: Final = 24
 LEAST_HEARTBEAT: Final = 1
 MOST_HEARTBEAT: Final = 55
+MOST_SOCKET_PATH: Final = 90
+"""Linux takes 107; a number may follow, and while it is made another one."""
 _POSTGRES: Final = ("postgresql://", "postgres://")
 _BUSES: Final = ("valkey", "valkeys", "redis", "rediss")
 _SERVER_NAME: Final = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
@@ -50,6 +52,8 @@ def check(source: Source, config: Config) -> None:
         reason = "several workers need a valkey:// address, or `embedded` for development"
         raise source.error("bus", reason)
     _check_listeners(source, config)
+    if config.listen.public_socket is not None:
+        _check_socket(source, config.listen.public_socket)
     _check_proxies(source, config.listen.trusted_proxies)
     _check_heartbeat(source, config.stream.heartbeat)
     _check_origins(source, config.web.allowed_origins)
@@ -85,6 +89,14 @@ def _check_bus(source: Source, address: str) -> None:
         raise source.error("bus", expected)
     if parts.path.strip("/") and not parts.path.strip("/").isdigit():
         raise source.error("bus", "expected the number of a database after the host, or nothing")
+
+
+def _check_socket(source: Source, path: str) -> None:
+    field = "listen.public_socket"
+    if not path.startswith("/"):
+        raise source.error(field, "expected a path from the root, such as /run/bridge/public.sock")
+    if len(path.encode()) > MOST_SOCKET_PATH:
+        raise source.error(field, f"expected at most {MOST_SOCKET_PATH} bytes")
 
 
 def _check_openmeet(source: Source, openmeet: OpenMeetSection) -> None:

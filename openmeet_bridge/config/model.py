@@ -61,6 +61,15 @@ class ListenSection(Section, frozen=True, kw_only=True):
     public: Annotated[
         Address, about("The web API, the streams and the chat page; put a TLS proxy before it.")
     ] = Address("127.0.0.1", 8480)
+    public_socket: Annotated[
+        str | None,
+        about(
+            "Path of a UNIX socket on which a proxy of this machine reaches the same as on "
+            "`public`: writing there costs half. Members of the bridge's group may connect. With "
+            "several workers, each but the first adds a dot and its number.",
+            example="/run/openmeet-bridge/public.sock",
+        ),
+    ] = None
     operations: Annotated[Address, about("Health and metrics. Keep it private.")] = Address(
         "127.0.0.1", 9480
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import select
 import socket
 from collections.abc import Callable, Iterable
@@ -30,8 +31,13 @@ _PATIENCE: Final = 30.0
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE: Final = 1.0
 
+_MODE: Final = 0o660
+
 Met = Callable[[socket.socket, str, bytes], None]
-"""Takes a connection over: its socket, the client's address, what it has said first."""
+"""Takes a connection over: its socket, the client's address, what it has said first.
+
+On a UNIX socket, clients have no address.
+"""
 
 
 class Arrivals:
@@ -95,7 +101,8 @@ class Arrivals:
                 self._rest(listening, error)
                 return
             one.setblocking(False)
-            self._look(one, address[0])
+            # Of a UNIX socket it is a text, and an empty one.
+            self._look(one, address[0] if address else "")
 
     def _rest(self, listening: socket.socket, error: OSError) -> None:
         """Accept nothing for a moment: there are no more open files, and nobody would get any."""
@@ -198,3 +205,40 @@ def listening_sockets(
             sockets.append(one)
         opened.pop_all()
     return sockets
+
+
+def listening_path(path: str, *, backlog: int, replaces: bool) -> socket.socket:
+    """Return a UNIX socket that listens at a path, for members of this process's group.
+
+    Args:
+        path: Where. What a process that has ended left there is replaced.
+        backlog: How many connections the kernel keeps until they are accepted.
+        replaces: Whether one that listens there is replaced too: it ends soon.
+
+    Raises:
+        OSError: Somebody listens there, or it cannot be made there.
+    """
+    if not replaces and _is_listening(path):
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    made = f"{path}.new-{os.getpid()}"
+    with contextlib.ExitStack() as opened:
+        one = opened.enter_context(socket.socket(socket.AF_UNIX))
+        one.setblocking(False)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(made)
+        one.bind(made)
+        # Nobody can connect before it listens.
+        os.chmod(made, _MODE)
+        one.listen(backlog)
+        os.rename(made, path)
+        opened.pop_all()
+    return one
+
+
+def _is_listening(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as one:
+        try:
+            one.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True

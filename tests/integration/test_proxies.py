@@ -64,7 +64,13 @@ async def browser(certificate: Path) -> AsyncIterator[aiohttp.ClientSession]:
 async def chat(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Chat]:
-    async with chat_at(tmp_path_factory.mktemp("chat"), databases.create(), send_wait=30) as chat:
+    listen = {"public_socket": str(tmp_path_factory.mktemp("run") / "public.sock")}
+    async with chat_at(
+        tmp_path_factory.mktemp("chat"),
+        databases.create(),
+        send_wait=30,
+        blocks={"listen": listen},
+    ) as chat:
         yield chat
 
 
@@ -97,13 +103,16 @@ def proxy(
     certificate: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Proxy]:
-    """A running proxy, from the example."""
+    """A running proxy, from the example: one by the UNIX socket, one by TCP."""
     folder = tmp_path_factory.mktemp(request.param)
-    upstreams = {BACKEND: backend, BRIDGE: f"127.0.0.1:{chat.world.settings.public}"}
+    settings = chat.world.settings
     with ExitStack() as stack:
         if request.param == "nginx":
+            bridge = f"unix:{settings.changes['listen']['public_socket']}"
+            upstreams = {BACKEND: backend, BRIDGE: bridge}
             yield stack.enter_context(nginx(folder, upstreams, certificate))
         else:
+            upstreams = {BACKEND: backend, BRIDGE: f"127.0.0.1:{settings.public}"}
             yield stack.enter_context(caddy(folder, upstreams))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from openmeet_bridge.stream import arrivals
-from openmeet_bridge.stream.arrivals import Arrivals, listening_sockets
+from openmeet_bridge.stream.arrivals import Arrivals, listening_path, listening_sockets
 from openmeet_bridge.telemetry import CONNECTIONS_DISMISSED, CONNECTIONS_SILENT
 
 
@@ -147,3 +149,29 @@ async def test_without_open_files_it_rests_and_comes_back(
 def test_a_taken_address_leaves_nothing_open(porch: Porch) -> None:
     with pytest.raises(OSError, match="in use"):
         listening_sockets(*porch.address[:2], backlog=1, reuse_port=False)
+
+
+async def test_a_proxy_comes_by_a_path(porch: Porch, tmp_path: Path) -> None:
+    path = tmp_path / "public.sock"
+    first = listening_path(str(path), backlog=16, replaces=False)
+    porch.arrivals.accept([first])
+    assert path.stat().st_mode & 0o777 == 0o660
+    assert os.listdir(tmp_path) == [path.name]
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.send(b"hello")
+        await porch.until(lambda: len(porch.met) == 1)
+    assert porch.met == [(b"hello", "")]
+    with pytest.raises(OSError, match="in use"):
+        listening_path(str(path), backlog=16, replaces=False)
+    second = listening_path(str(path), backlog=16, replaces=True)
+    with second, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        second.accept()[0].close()
+    # It has ended without taking its socket away, as by a crash.
+    listening_path(str(path), backlog=16, replaces=False).close()
+
+
+def test_a_path_that_cannot_be_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        listening_path(str(tmp_path / "nowhere" / "public.sock"), backlog=1, replaces=False)

@@ -239,6 +239,11 @@ def test_one_family_of_keys_for_each_tenant(load_text: Load, block: str, told: s
             "listen.trusted_proxies[1]: expected an address or a network, for example 10.0.0.5",
         ),
         (MINIMAL + "listen: {public: here}\n", "9: listen.public: expected host:port"),
+        (MINIMAL + "listen: {public_socket: here}\n", "9: listen.public_socket: expected a path"),
+        (
+            MINIMAL + f"listen: {{public_socket: /{'x' * 90}}}\n",
+            "9: listen.public_socket: expected at most 90 bytes",
+        ),
         (MINIMAL + "listen: {public: 'h:65536'}\n", "9: listen.public: expected host:port"),
         (MINIMAL + "listen: {public: 'h:1', operations: 'h:1'}\n", "same address as listen.public"),
         (MINIMAL + "web: {allowed_origins: [https://e.org/x]}\n", "web.allowed_origins[0]: expe"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from openmeet_bridge.core.directory import User
 from openmeet_bridge.core.errors import MissingToken, Unavailable
 from openmeet_bridge.core.ids import Mxid, Position, TenantId, UserSlug
 from openmeet_bridge.openmeet.tenants import KeySettings, Tenant
+from openmeet_bridge.stream.arrivals import listening_path
 from openmeet_bridge.stream.hub import Hub
 from openmeet_bridge.stream.reasons import CloseReason
 from openmeet_bridge.stream.sockets import Sockets
@@ -263,3 +265,23 @@ async def test_who_is_not_in_when_all_ends_is_cut(house: House) -> None:
     with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
         await waiting
     assert len(house.sockets) == 0
+
+
+async def test_a_proxy_of_this_machine_comes_by_a_path(house: House, tmp_path: Path) -> None:
+    path = tmp_path / "public.sock"
+    house.door.open_at(str(path), backlog=16, replaces=False)
+    for target, status in ((SSE, b"200 OK"), ("/elsewhere", b"404 Not Found")):
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        house.writers.append(writer)
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: a\r\nX-User: ann\r\n\r\n".encode())
+        assert await reader.readline() == b"HTTP/1.1 %b\r\n" % status
+    await house.door.admit_no_more()
+    assert not path.exists()
+
+
+async def test_a_path_that_another_one_has_taken_over_is_left(house: House, tmp_path: Path) -> None:
+    path = tmp_path / "public.sock"
+    house.door.open_at(str(path), backlog=16, replaces=False)
+    with listening_path(str(path), backlog=16, replaces=True):
+        await house.door.admit_no_more()
+        assert path.exists()
