@@ -23,7 +23,7 @@ from .writing import Writer
 SLICE: Final = 250
 """Readers who are written to before the event loop has its turn: about a millisecond."""
 
-_MOMENT: Final = 0.008
+_MOMENT: Final = 0.004
 """Seconds for which entries are gathered while others are on their way: less than anybody feels."""
 
 MOST_BEHIND: Final = 8
