@@ -34,10 +34,11 @@ from openmeet_bridge.core.ids import EventId, Mxid, Position, RoomId, TenantId, 
 from openmeet_bridge.core.presence import IDLE, ONLINE, State
 from openmeet_bridge.stream import frames
 from openmeet_bridge.stream.deflate import sse_deflated, sse_gzip_header, ws_deflated
-from openmeet_bridge.stream.frames import Frame
-from openmeet_bridge.stream.wires import LOW
+from openmeet_bridge.stream.frames import SSE, WS, Frame
+from openmeet_bridge.stream.wires import LOW, SSE_GZIP, WS_DEFLATED, by_reference
 
-from .report import Report
+from . import by_reference as referring
+from .report import Report, Value
 
 MESSAGES = 240
 PEOPLE = 30
@@ -214,15 +215,32 @@ def savings(hour: Sequence[Frame]) -> Report:
     report = Report("An hour of a busy room, for one reader", columns)
     less = [frame for frame in hour if frame.type not in LEFT_OUT]
     all_ws, all_sse = sizes(hour)[::2]
-    for name, chosen in (("everything", hour), ("low data", less)):
+
+    def row(name: str, number: int, on_ws: int, on_sse: int) -> tuple[Value, ...]:
+        of_ws, of_sse = 100 * on_ws / all_ws, 100 * on_sse / all_sse
+        return name, number, on_ws / 1000, of_ws, on_sse / 1000, of_sse
+
+    for name, chosen, types in (("everything", hour, None), ("low data", less, LOW)):
         ws, small_ws, sse, small_sse = sizes(chosen)
-        for more, on_ws, on_sse in (("", ws, sse), (", deflated", small_ws, small_sse)):
-            of_ws, of_sse = 100 * on_ws / all_ws, 100 * on_sse / all_sse
-            row = (name + more, len(chosen), on_ws / 1000, of_ws, on_sse / 1000, of_sse)
-            report.rows.append(row)
+        for kind, on_ws, on_sse, wires in (
+            (name, ws, sse, (WS, SSE)),
+            (f"{name}, deflated", small_ws, small_sse, (WS_DEFLATED, SSE_GZIP)),
+        ):
+            report.rows.append(row(kind, len(chosen), on_ws, on_sse))
+            (ws_stayed, ws_came), (sse_stayed, sse_came) = (
+                referring.sizes(hour, by_reference(wire, types)) for wire in wires
+            )
+            report.rows += [
+                row(f"{kind}, people by reference", len(chosen), ws_stayed, sse_stayed),
+                row(f"{kind}, the same for who passes by", len(chosen), ws_came, sse_came),
+            ]
     left = ", ".join(sorted(LEFT_OUT))
     report.notes.append(f"Low data: without {left}. No frame holds a preview of a link.")
     report.notes.append(f"{PEOPLE} people, {READING} of them reading; nothing of packets' heads.")
+    report.notes.append(
+        "By reference: of the frames, those that introduce are not counted. Somebody opens the "
+        f"room each minute; who passes by stays {referring.STAYING} minutes, and others follow."
+    )
     return report
 
 

@@ -72,6 +72,10 @@ for what was missed, too; `limits.replay_entries` then counts what happened in t
   (`hello`, `reset`, `bye`, `heartbeat`, and the answers below). Empty: only those.
 * `data=low`: no `typing`, `receipt` and `presence`, unless `types` names them; and compressed, for
   clients that say that they can read it: `Accept-Encoding: gzip`, permessage-deflate on WebSocket.
+* `people=ref`: wherever a frame holds a [Person](#person), only the `mxid` is there. Who they are
+  comes before, in a frame `people`: keep them by their `mxid`, the newest word counts, and so does
+  the `user` of `hello`. Somebody may be introduced again; somebody who is there whole all the same
+  is meant as they stand there.
 
 A name that is no room id or no type of frame is answered with 400. Where all that happens is left
 out, heartbeats carry the cursor on. [What it saves](../how-to/read-less-of-a-stream.md).
@@ -82,9 +86,10 @@ Text messages, each one JSON object. `id` (text or a number, may be left out) co
 answer. Answers come in the order of the messages, and after what the stream had missed.
 
 * `{"type": "subscribe", "id": 1, "rooms": ["!a"], "types": null}`: bring other rooms or frames from
-  now on. `null` is what a stream without the parameter brings; what is left out stays as it is. The
-  answer is `subscribed`: entries of rooms that are new to the stream come from its cursor on, older
-  ones are at `GET /api/v1/rooms/{room_id}/timeline`. After a break, say the same in the address.
+  now on, or people otherwise, with `"people": "ref"` or `"full"`. `null` is what a stream without
+  the parameter brings; what is left out stays as it is. The answer is `subscribed`: entries of
+  rooms that are new to the stream come from its cursor on, older ones are at
+  `GET /api/v1/rooms/{room_id}/timeline`. After a break, say the same in the address.
 * `{"type": "ping", "id": 2}`: the answer is `pong`. For pages, which can send no ping of
   WebSocket's own: it is a sign that somebody is there.
 
@@ -94,6 +99,7 @@ once, and then more than ten a second, is sent away (`too_many_messages`).
 
 _MEANINGS: Final = {
     "hello": "The first frame of a stream: who you are, and where the stream begins.",
+    "people": "With `people=ref`: who they are of whom other frames say no more than their `mxid`.",
     "timeline": "A new entry of a room: a message, or something that happened there.",
     "timeline.changed": (
         "An entry as it is now, after an edit, a reaction or a deletion. Put it in the place of "
@@ -123,7 +129,8 @@ _MEANINGS: Final = {
     "subscribed": (
         "The answer to `subscribe`, on a WebSocket: what comes after it is as you have asked, from "
         "its cursor on and without a gap. `rooms` are those that you are in of the ones you named, "
-        "or null for all; `types` are the frames that come, or null for all."
+        "or null for all; `types` are the frames that come, or null for all; `people` is there "
+        "where they come by reference."
     ),
     "pong": "The answer to `ping`, on a WebSocket.",
     "error": (

@@ -52,6 +52,10 @@ class SubscribingQuery(StreamQuery):
         Literal["full", "low"],
         Meta(description="`low`: unless asked for, no typing, receipts, presence; compressed."),
     ] = "full"
+    people: Annotated[
+        Literal["full", "ref"],
+        Meta(description="`ref`: who somebody is comes once, in `people`; then only their `mxid`."),
+    ] = "full"
 
     def subscription(self, base: Wire) -> Subscription:
         """Return what is asked for.
@@ -61,7 +65,7 @@ class SubscribingQuery(StreamQuery):
         """
         rooms = chosen_rooms("query.rooms", listed(self.rooms))
         types = chosen_types("query.types", listed(self.types))
-        return Subscription(base, rooms, types, self.data == "low")
+        return Subscription(base, rooms, types, self.data == "low", self.people == "ref")
 
 
 class StreamsApi:

@@ -14,7 +14,7 @@ from ..core.ids import RoomId
 from ..stream import frames
 from ..stream.change import Change
 from ..stream.frames import FRAME_TYPES, Frame, Wire
-from ..stream.wires import LOW, filtered
+from ..stream.wires import LOW, by_reference, filtered
 from .asking import Asking
 
 MOST_ROOMS: Final = 100
@@ -35,12 +35,14 @@ class Subscription:
         rooms: Of which rooms; None: of all.
         types: Which kinds; None: all, or with low data fewer.
         low: Whether data is dear.
+        by_reference: Whether people are introduced once, and then go by reference.
     """
 
     base: Wire
     rooms: frozenset[RoomId] | None = None
     types: frozenset[str] | None = None
     low: bool = False
+    by_reference: bool = False
 
     @property
     def chosen(self) -> frozenset[str] | None:
@@ -50,7 +52,7 @@ class Subscription:
     @property
     def wire(self) -> Wire:
         """How frames are written, and which."""
-        return filtered(self.base, self.chosen)
+        return (by_reference if self.by_reference else filtered)(self.base, self.chosen)
 
     def change(self, request: str | int | None) -> Change:
         """Return what lets an open stream bring this, with the answer to who has asked for it."""
@@ -58,7 +60,7 @@ class Subscription:
         def answer(followed: Collection[RoomId], cursor: Cursor) -> Frame:
             rooms = None if self.rooms is None else sorted(followed)
             types = None if self.chosen is None else sorted(self.chosen)
-            return frames.subscribed(request, rooms, types, cursor)
+            return frames.subscribed(request, rooms, types, cursor, by_reference=self.by_reference)
 
         return Change(self.rooms, self.wire, answer)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import structlog
@@ -44,6 +44,7 @@ class Subscribe(msgspec.Struct, tag="subscribe", forbid_unknown_fields=True):
     id: RequestId = None
     rooms: list[str] | msgspec.UnsetType | None = msgspec.UNSET
     types: list[str] | msgspec.UnsetType | None = msgspec.UNSET
+    people: Literal["full", "ref"] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Named(msgspec.Struct):
@@ -125,6 +126,8 @@ class Dialogue:
         if message.types is not msgspec.UNSET:
             types = chosen_types("message.types", message.types)
             wish = replace(wish, types=types)
+        if message.people is not msgspec.UNSET:
+            wish = replace(wish, by_reference=message.people == "ref")
         await self._streams.change(self._subscriber, wish.change(message.id))
         self._subscription = wish
 

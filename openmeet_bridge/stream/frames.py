@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -24,9 +24,10 @@ class Frame:
         source: What ``data`` is the JSON of, for wires that say it in other words.
         other: The bytes of such a wire, by the wire, once they are made.
         reader: Whose alone the frame is, where it says of its reader what happened to them.
+        brief: The same without the profiles of people, and these people, once that is made.
     """
 
-    __slots__ = ("_sse", "_ws", "cursor", "data", "other", "reader", "source", "type")
+    __slots__ = ("_sse", "_ws", "brief", "cursor", "data", "other", "reader", "source", "type")
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Frame:
         self.source = source
         self.reader = reader
         self.other: dict[object, bytes] = {}
+        self.brief: tuple[Frame, Sequence[Person]] | None = None
         self._sse: bytes | None = None
         self._ws: bytes | None = None
 
@@ -110,6 +112,12 @@ class Hello(msgspec.Struct):
     user: Person
     cursor: str
     heartbeat_ms: int
+
+
+class People(msgspec.Struct):
+    """Who the people are of whom other frames give the id only."""
+
+    people: Sequence[Person]
 
 
 class Membership(msgspec.Struct, omit_defaults=True):
@@ -187,7 +195,7 @@ class Bye(msgspec.Struct):
     reconnect: bool
 
 
-class Subscribed(msgspec.Struct):
+class Subscribed(msgspec.Struct, omit_defaults=True):
     """What the stream brings from now on; null is all.
 
     `rooms` are those of the rooms asked for in which the reader is; the others follow when the
@@ -197,6 +205,7 @@ class Subscribed(msgspec.Struct):
     id: str | int | None
     rooms: Sequence[RoomId] | None
     types: Sequence[str] | None
+    people: Literal["full", "ref"] = "full"
 
 
 class Pong(msgspec.Struct):
@@ -216,6 +225,7 @@ class Complaint(msgspec.Struct, omit_defaults=True):
 
 FRAME_TYPES: dict[str, type] = {
     "hello": Hello,
+    "people": People,
     "timeline": Entry,
     "timeline.changed": Entry,
     "membership": Membership,
@@ -234,7 +244,9 @@ FRAME_TYPES: dict[str, type] = {
 }
 """Every frame and the shape of its data, for the API reference."""
 
-ALWAYS: Final = frozenset({"hello", "heartbeat", "reset", "bye", "subscribed", "pong", "error"})
+ALWAYS: Final = frozenset(
+    {"hello", "people", "heartbeat", "reset", "bye", "subscribed", "pong", "error"}
+)
 """What every stream brings, whatever was asked for: it is about the stream itself."""
 
 CHOICE: Final = frozenset(FRAME_TYPES) - ALWAYS
@@ -249,6 +261,11 @@ def hello(user: Person, cursor: Cursor, heartbeat: float, *, begins: bool = True
     """
     greeting = Hello(user, str(cursor), int(heartbeat * 1000))
     return Frame("hello", _encoder.encode(greeting), cursor if begins else None, greeting)
+
+
+def people(some: Sequence[Person]) -> Frame:
+    """Who these people are: frames after this one give their ids only."""
+    return _frame("people", People(some))
 
 
 def reset(reason: str, cursor: Cursor) -> Frame:
@@ -272,9 +289,11 @@ def subscribed(
     rooms: Sequence[RoomId] | None,
     types: Sequence[str] | None,
     cursor: Cursor,
+    *,
+    by_reference: bool = False,
 ) -> Frame:
     """What the stream follows from this cursor on, as its reader has asked."""
-    change = Subscribed(request, rooms, types)
+    change = Subscribed(request, rooms, types, "ref" if by_reference else "full")
     return Frame("subscribed", _encoder.encode(change), cursor, change)
 
 

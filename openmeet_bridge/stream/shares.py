@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .audience import Audience
-from .frames import Frame, Wire
+from .circles import Circle, Circles
+from .frames import Frame, Wire, people
 from .subscriber import Subscriber
 
 Frames = Sequence[Frame]
@@ -20,6 +21,7 @@ class Share:
     """The same frames for readers on the same kind of wire.
 
     Attributes:
+        wire: Writes just these frames, for just these readers.
         done: How many of the readers have had their turn.
     """
 
@@ -31,6 +33,8 @@ class Share:
 
 def of_one_room(audience: Audience, frames: Frames) -> list[Share]:
     """Return the shares of frames that are for all who are live in a room."""
+    if audience.circles is not None:
+        return _of_circles(audience.circles, audience.live, frames)
     return [Share(wire, frames, list(readers)) for wire, readers in audience.live.items()]
 
 
@@ -47,10 +51,48 @@ def of_rooms(news: Iterable[tuple[Audience, Numbered]]) -> list[Share]:
     shares = _merged(rooms, several) if several else []
     for audience, numbered in rooms:
         frames = _frames(numbered)
+        if audience.circles is not None:
+            shares += _of_circles(audience.circles, audience.live, frames, several)
+            continue
         for wire, readers in audience.live.items():
             alone = [one for one in readers if one not in several] if several else list(readers)
             if alone:
                 shares.append(Share(wire, frames, alone))
+    return shares
+
+
+def _of_circles(
+    circles: Circles,
+    live: Mapping[Wire, Iterable[Subscriber]],
+    frames: Frames,
+    elsewhere: Collection[Subscriber] = (),
+) -> list[Share]:
+    """Return the shares of a room in which people come by reference, and unite ripe circles.
+
+    Whom a circle knows is not introduced to it again. Who gets the frames in another share, or too
+    late to get them alone, has them written on their own wire, and lacks nobody.
+
+    Args:
+        circles: Those of the room.
+        live: All of its readers.
+        frames: What they get.
+        elsewhere: Who gets it in another share.
+    """
+    # Whom one circle is told to be like the other one is told to all of it, or to none.
+    ripe = {} if elsewhere else circles.ripe()
+    shares = []
+    for fewer, more in ripe.items():
+        # As a frame, so that who gets the others later, with still others, gets it with them.
+        lacking = fewer.lacks(more)
+        told = (people(lacking), *frames) if lacking else frames
+        shares.append(Share(fewer, told, list(live[fewer])))
+    for wire, readers in live.items():
+        alone = [one for one in readers if one not in elsewhere]
+        if alone and wire not in ripe:
+            short = wire.told(frames) if isinstance(wire, Circle) else wire
+            shares.append(Share(short, frames, alone))
+    for fewer, more in ripe.items():
+        circles.unite(fewer, more)
     return shares
 
 

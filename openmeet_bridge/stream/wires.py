@@ -1,4 +1,4 @@
-"""Wires of streams that bring less: compressed ones, and those that leave kinds of frames out.
+"""Wires of streams that bring less: compressed ones, and those that leave frames or people out.
 
 What a frame is on a wire is made once, whoever leaves what else out.
 """
@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 
 from .deflate import sse_deflated, ws_deflated
 from .frames import ALWAYS, CHOICE, Frame, Wire
+from .people import ByReference
 
 
 class GzipSseWire:
@@ -73,6 +74,9 @@ SSE_GZIP: Final = GzipSseWire()
 WS_DEFLATED: Final = DeflatedWsWire()
 
 _filtered: WeakValueDictionary[tuple[Wire, frozenset[str]], Filtered] = WeakValueDictionary()
+_by_reference: WeakValueDictionary[tuple[Wire, frozenset[str] | None], ByReference] = (
+    WeakValueDictionary()
+)
 
 
 def filtered(wire: Wire, types: frozenset[str] | None) -> Wire:
@@ -81,10 +85,27 @@ def filtered(wire: Wire, types: frozenset[str] | None) -> Wire:
     Streams that ask for the same have the same wire, so that what they get is joined once. It is
     there as long as one of them is: there are never more than streams.
     """
-    if types is None or types >= CHOICE:
+    chosen = _chosen(types)
+    if chosen is None:
         return wire
-    key = wire, types & CHOICE
+    key = wire, chosen
     found = _filtered.get(key)
     if found is None:
         found = _filtered[key] = Filtered(*key)
     return found
+
+
+def by_reference(wire: Wire, types: frozenset[str] | None) -> ByReference:
+    """Return a wire on which people go by reference, and only frames of some types; None: all.
+
+    It is shared as :func:`filtered` says.
+    """
+    key = wire, _chosen(types)
+    found = _by_reference.get(key)
+    if found is None:
+        found = _by_reference[key] = ByReference(*key)
+    return found
+
+
+def _chosen(types: frozenset[str] | None) -> frozenset[str] | None:
+    return None if types is None or types >= CHOICE else types & CHOICE

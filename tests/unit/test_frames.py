@@ -172,6 +172,7 @@ def test_every_frame_is_documented() -> None:
     mark = Receipt(ROOM, BEN, EventId("$1"), "00", 5)
     made = [
         frames.hello(ANN, HERE, 1),
+        frames.people([ANN]),
         frames.reset("x", HERE),
         frames.bye(CloseReason.SHUTDOWN),
         frames.typing(ROOM, []),

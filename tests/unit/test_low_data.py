@@ -27,6 +27,12 @@ def test_the_hour() -> None:
     rows = {row[0]: row[1:] for row in savings(hour).rows}
     shares = [float(rows[name][2] or 0) for name in ORDER]
     assert shares == sorted(shares, reverse=True)
+    for name in ORDER:
+        size, short, passing_by = (
+            float(rows[name + more][1] or 0)
+            for more in ("", ", people by reference", ", the same for who passes by")
+        )
+        assert size * 0.5 < short < passing_by < size * 1.5
     assert rows["low data"][0] == sum(frame.type not in LEFT_OUT for frame in hour)
     assert sum(int(row[1] or 0) for row in kinds(hour).rows) == len(hour)
 

@@ -149,6 +149,7 @@ async def test_only_chosen_frames(house: House, opened: Opener) -> None:
         ("rooms", ",".join(f"!{n}" for n in range(101))),
         ("types", "timeline,nonsense"),
         ("data", "little"),
+        ("people", "none"),
     ],
 )
 async def test_what_cannot_be_asked_for(house: House, field: str, value: str) -> None:
@@ -222,6 +223,7 @@ async def test_a_wish_that_comes_first_is_answered_after_hello(house: House) -> 
         ('{"type":"subscribe","rooms":"!a"}', "M_BAD_JSON", None, "message.rooms"),
         ('{"type":"subscribe","id":"x","rooms":["a"]}', "M_INVALID_PARAM", "x", "message.rooms"),
         ('{"type":"subscribe","types":["a"]}', "M_INVALID_PARAM", None, "message.types"),
+        ('{"type":"subscribe","people":"none"}', "M_BAD_JSON", None, "message.people"),
     ],
 )
 async def test_what_is_not_understood_is_answered(
@@ -255,6 +257,42 @@ async def test_who_says_too_much_is_sent_away(house: House) -> None:
         (end,) = [one for one in got if one.type is WSMsgType.CLOSE]
         assert end.data == 4011
     await house.empty()
+
+
+# People
+
+
+@both
+async def test_people_by_reference(house: House, opened: Opener) -> None:
+    params = {"people": "ref", "types": "timeline", "cursor": at(9)}
+    await house.says()
+    async with opened(house.http, house.url, headers=ANN, params=params) as stream:
+        await stream.wait("timeline", event_id="$10")  # from memory
+        tell_of_everything(house)
+        await house.says(2)
+        await stream.wait("timeline", event_id="$12")
+    some = ["people", "timeline"]
+    assert [frame.type for frame in stream.frames] == ["hello", *some, *some, "timeline"]
+    (someone,) = stream.of("people")[0].data["people"]
+    assert someone == stream.of("people")[1].data["people"][0]
+    assert someone["name"] == "Someone"
+    assert all(one["sender"] == {"mxid": someone["mxid"]} for one in stream.entries())
+    assert stream.of("hello")[0].data["user"]["name"] == "Ann"
+
+
+async def test_people_otherwise_from_now_on(house: House) -> None:
+    async with talk(house, compress=15, data="low") as one:
+        answer = await one.ask(type="subscribe", people="ref")
+        assert answer["data"]["people"] == "ref"
+        for expected in (["people", "timeline"], ["timeline"]):
+            await house.says()
+            got = [await one.next() for _ in expected]
+            assert [frame["type"] for frame in got] == expected
+            assert got[-1]["data"]["sender"] == {"mxid": "@someone:test"}
+        assert (await one.ask(type="subscribe", rooms=None))["data"]["people"] == "ref"
+        assert "people" not in (await one.ask(type="subscribe", people=None))["data"]
+        await house.says()
+        assert (await one.next())["data"]["sender"]["name"] == "Someone"
 
 
 # Low data
