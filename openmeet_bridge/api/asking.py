@@ -42,6 +42,20 @@ class Asking(Protocol):
         """Return its cookies."""
 
 
+class Opener(Protocol):
+    """Opens what begins as a request for a stream, and has a handshake of its own."""
+
+    def lets_in(self, asking: Asking) -> bool:
+        """Whether a request asks for it in the usual way; else the HTTP server answers."""
+
+    async def open(self, visit: Visit) -> None:
+        """Open it.
+
+        Raises:
+            ConnectionError: The client has gone.
+        """
+
+
 class Visit(Protocol):
     """A request for a stream, with the connection on which it has come."""
 

@@ -20,7 +20,7 @@ from multidict import CIMultiDict
 from ..core.errors import BridgeError
 from ..stream.sockets import Socket, Sockets
 from . import edge
-from .asking import Asking
+from .asking import Asking, Opener
 from .cors import Cors
 from .decoding import decode_query
 from .errors import error_response
@@ -31,7 +31,6 @@ from .sessions import Session
 from .streams import SSE_PATH, WS_PATH, SubscribingQuery, open_sse, open_ws
 
 _OPENERS: Final = {SSE_PATH: open_sse, WS_PATH: open_ws}
-_BEGINNINGS: Final = tuple(f"GET {path}".encode() for path in _OPENERS)
 _HUNG_UP: Final = 499
 _BUSY: Final = (429, 503)
 """Who is refused so is not to stay on the line."""
@@ -142,6 +141,7 @@ class QuickStreams:
         streams: Opens streams.
         authenticate: Tells who asks for one.
         cors: Knows which pages may read the answer.
+        openers: Open what is asked for under other paths, of which the log says little.
         clock: Seconds, monotonic, for the log's durations.
     """
 
@@ -150,11 +150,14 @@ class QuickStreams:
         streams: OpenStreams,
         authenticate: Callable[[Asking], Awaitable[Session]],
         cors: Cors,
+        openers: Mapping[str, Opener] = {},
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._streams = streams
         self._authenticate = authenticate
         self._cors = cors
+        self._openers = openers
+        self._beginnings = tuple(f"GET {path}".encode() for path in (*_OPENERS, *openers))
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -174,10 +177,13 @@ class QuickStreams:
         Returns:
             Whether it is taken.
         """
-        if not said.startswith(_BEGINNINGS):
+        if not said.startswith(self._beginnings):
             return False
         asking = read_head(said, address)
-        if asking is None or asking.path not in _OPENERS:
+        if asking is None:
+            return False
+        opener = self._openers.get(asking.path)
+        if asking.path not in _OPENERS if opener is None else not opener.lets_in(asking):
             return False
         visit = QuickVisit(asking, own, len(said), self._streams.sockets, self._cors, then)
         task = asyncio.create_task(self._let_in(visit))
@@ -211,7 +217,8 @@ class QuickStreams:
             raise
         finally:
             seconds = self._clock() - begin
-            edge.note_request(asking.method, asking.path, status, seconds, quiet=False)
+            quiet = asking.path in self._openers
+            edge.note_request(asking.method, asking.path, status, seconds, quiet=quiet)
 
     async def _answered(self, visit: QuickVisit) -> int:
         """Open the stream, or say why not; return the status of the answer.
@@ -221,6 +228,9 @@ class QuickStreams:
         """
         asking = visit.asking
         try:
+            if opener := self._openers.get(asking.path):
+                await opener.open(visit)
+                return 101
             caller = await self._authenticate(asking)
             query = decode_query(asking, SubscribingQuery)
             await _OPENERS[asking.path](self._streams, visit, caller, query)

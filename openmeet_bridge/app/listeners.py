@@ -28,6 +28,7 @@ from ..api import (
     streams,
     timeline,
 )
+from ..api.asking import Opener
 from ..api.cors import Cors
 from ..api.endpoint import Endpoints, register
 from ..api.operations import Operations
@@ -124,11 +125,12 @@ def public_app(config: Config, services: Services, http: aiohttp.ClientSession) 
         ),
         body_limit=config.limits.snapshot_bytes,
     )
+    openers: dict[str, Opener] = {}
     if config.web_app.enabled:
-        add_web_app(app, config, services, sessions)
+        openers = add_web_app(app, config, services, sessions)
     if config.web.page:
         app.add_routes(Page().routes())
-    return Public(app, QuickStreams(services.open_streams, for_streams, cors))
+    return Public(app, QuickStreams(services.open_streams, for_streams, cors, openers))
 
 
 def _surfaces(

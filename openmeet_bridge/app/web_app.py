@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from ..api.asking import Opener
 from ..api.endpoint import Endpoints, register
 from ..api.sessions import Sessions
 from ..api.web_app import admin, directs, events, groups, matrix, rooms, sse
@@ -19,8 +20,8 @@ from .socketio import socketio_of
 
 def add_web_app(
     app: web.Application, config: Config, services: Services, sessions: Sessions
-) -> None:
-    """Add everything that the web app calls."""
+) -> dict[str, Opener]:
+    """Add everything that the web app calls; return what lets its streams in, by their paths."""
     callers = Callers(sessions, services.openmeet.accounts)
     streams = services.open_streams
     noting = streams.ends.noting
@@ -36,6 +37,7 @@ def add_web_app(
     socketio = socketio_of(config, services, sessions)
     app.add_routes(socketio.routes())
     app.on_shutdown.append(socketio.stop)
+    return socketio.at_the_door()
 
 
 def _surfaces(config: Config, services: Services) -> Iterator[tuple[Endpoints, object]]:

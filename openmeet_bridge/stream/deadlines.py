@@ -24,16 +24,19 @@ class Deadlines:
         """Let a stream end after a while; what was said before holds no longer."""
         self.clear(subscriber)
         loop = asyncio.get_running_loop()
-        second = subscriber.due = math.ceil(loop.time() + seconds)
-        if second not in self._due:
-            self._due[second] = set()
+        second = math.ceil(loop.time() + seconds)
+        due = self._due.get(second)
+        if due is None:
+            due = self._due[second] = set()
             loop.call_at(second, self._pass, second)
-        self._due[second].add(subscriber)
+        due.add(subscriber)
+        subscriber.due = due
 
     def clear(self, subscriber: Subscriber) -> None:
         """Let a stream live on."""
-        self._due.get(subscriber.due, set()).discard(subscriber)
+        if subscriber.due is not None:
+            subscriber.due.discard(subscriber)
 
     def _pass(self, second: int) -> None:
-        for subscriber in self._due.pop(second):
+        for subscriber in list(self._due.pop(second)):
             self._over(subscriber)

@@ -92,7 +92,7 @@ class Hub(Table):
             if position > known_at:
                 (subscriber.rooms.add if joined else subscriber.rooms.discard)(room_id)
         subscriber.rooms = set(filter(subscriber.wants, subscriber.rooms))
-        subscriber.effects = []
+        subscriber.effects = ()
         subscriber.phase = Phase.REPLAYING
         for room_id in subscriber.rooms:
             self._follow(subscriber, room_id)
@@ -104,7 +104,7 @@ class Hub(Table):
         await self.reached(subscriber.floor)
         if subscriber.phase is not Phase.REPLAYING:
             return
-        parked, subscriber.parked = subscriber.parked, []
+        parked, subscriber.parked = subscriber.parked, ()
         greeting = self.greeting(subscriber.rooms)
         subscriber.write([*(frame for _, frame in parked), *greeting])
         subscriber.phase = Phase.LIVE
@@ -196,7 +196,7 @@ class Hub(Table):
             subscriber.moves += 1
             if subscriber.phase is Phase.ENTERING:
                 # Whatever is read of the rooms now may be older than this.
-                subscriber.effects.append((_AFTER_ALL, room_id, False))
+                subscriber.note(_AFTER_ALL, room_id, False)
             elif room_id in subscriber.rooms:
                 self._unfollow(subscriber, room_id)
                 self._offer(subscriber, None, room_removed(mxid, room_id, "removed"), outgoing)
@@ -347,7 +347,7 @@ class Hub(Table):
                 continue
             subscriber.moves += 1
             if subscriber.phase is Phase.ENTERING:
-                subscriber.effects.append((logged.position, room_id, effect.joined))
+                subscriber.note(logged.position, room_id, effect.joined)
             elif logged.position > subscriber.floor:
                 if not effect.joined:
                     self._unfollow(subscriber, room_id)
@@ -363,7 +363,7 @@ class Hub(Table):
         if subscriber.phase is Phase.LIVE:
             outgoing[subscriber].append(frame)
         elif position is None or position > subscriber.floor:
-            subscriber.parked.append((position, frame))
+            subscriber.park(position, (frame,))
             outgoing.setdefault(subscriber, [])  # looked at once, when its limit is checked
 
     def _flush(self, outgoing: Mapping[Subscriber, Sequence[Frame]]) -> None:
@@ -384,7 +384,7 @@ class Hub(Table):
     ) -> None:
         for subscriber in waiting:
             if position is None or position > subscriber.floor:
-                subscriber.parked += [(position, frame) for frame in frames]
+                subscriber.park(position, frames)
         if waiting:
             self._cut_parked(list(waiting))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -110,5 +110,4 @@ def packets(data: bytes) -> Iterator[bytes]:
 
 
 def _confirmed(data: bytes) -> bytes:
-    event: dict[str, Any] = msgspec.json.decode(data)
-    return _encode(event | {"message": _CONFIRMATION})
+    return b'%b,"message":%b}' % (data[:-1], _encode(_CONFIRMATION))

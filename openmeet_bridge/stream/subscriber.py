@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
 from typing import Protocol
 
@@ -59,7 +59,7 @@ class Subscriber:
         effects: Own comings and goings seen while entering, ``(position, room, joined)``.
         owed: Frames that are on their way to it.
         moves: How many own comings and goings have been seen.
-        due: The second of the event loop's clock at which it is looked at whether it must end.
+        due: All that are looked at in the same second whether they must end; it is among them.
         ends_at: When it ends whatever happens, in seconds of the monotonic clock.
         ends_for: Why it does then.
         address: From where it comes; None where that does not count.
@@ -101,13 +101,14 @@ class Subscriber:
         self.rooms: set[RoomId] = set()
         self.wanted: frozenset[RoomId] | None = None
         self.floor = Position(0)
-        self.parked: list[tuple[Position | None, Frame]] = []
-        self.effects: list[tuple[Position, RoomId, bool]] = []
+        # For most there is never anything in these, and lists would be kept for all.
+        self.parked: list[tuple[Position | None, Frame]] | tuple[()] = ()
+        self.effects: list[tuple[Position, RoomId, bool]] | tuple[()] = ()
         self.moves = 0
         self.ended: Callable[[], None] = _nothing
         self.reason: CloseReason | None = None
         self.owed: Sequence[Frame] | None = None
-        self.due = 0
+        self.due: set[Subscriber] | None = None
         self.ends_at = 0.0
         self.ends_for = CloseReason.TOKEN_EXPIRED
         self.address: str | None = None
@@ -117,6 +118,18 @@ class Subscriber:
     def wants(self, room_id: RoomId) -> bool:
         """Whether it wants to hear of a room in which its user is."""
         return self.wanted is None or room_id in self.wanted
+
+    def park(self, position: Position | None, frames: Iterable[Frame]) -> None:
+        """Keep frames that come during its replay; their position, where they have one."""
+        if isinstance(self.parked, tuple):
+            self.parked = []
+        self.parked += [(position, frame) for frame in frames]
+
+    def note(self, position: Position, room_id: RoomId, joined: bool) -> None:
+        """Note a coming or going of its user's that is seen before its rooms are known."""
+        if isinstance(self.effects, tuple):
+            self.effects = []
+        self.effects.append((position, room_id, joined))
 
     def write(self, frames: Sequence[Frame]) -> None:
         """Write frames to the socket, as one write; nothing where its wire leaves them all out."""

@@ -33,7 +33,7 @@ class Table:
 
     def __init__(self, slots: int) -> None:
         self._rooms: dict[RoomId, Audience] = {}
-        self._users: dict[Mxid, set[Subscriber]] = {}
+        self._users: dict[Mxid, tuple[Subscriber, ...]] = {}
         self._slots: list[set[Subscriber]] = [set() for _ in range(slots)]
         self._entered = 0
         self._count = 0
@@ -71,11 +71,11 @@ class Table:
 
     def enter(self, subscriber: Subscriber) -> None:
         """Add a stream whose rooms are not known yet: its own comings and goings are noted."""
-        streams = self._users.get(subscriber.mxid)
-        if streams is None:
-            streams = self._users[subscriber.mxid] = set()
+        # Most have one stream, for which a set would be four times as large.
+        streams = self._users.get(subscriber.mxid, ())
+        self._users[subscriber.mxid] = (*streams, subscriber)
+        if not streams:
             self.begun(subscriber.mxid)
-        streams.add(subscriber)
         subscriber.number = self._entered
         subscriber.slot = self._entered % len(self._slots)
         self._entered += 1
@@ -91,11 +91,12 @@ class Table:
         for room_id in list(subscriber.rooms):
             self._unfollow(subscriber, room_id)
         subscriber.phase = Phase.CLOSED
-        subscriber.parked = []
+        subscriber.parked = ()
         subscriber.owed = None
-        streams = self._users[subscriber.mxid]
-        streams.discard(subscriber)
-        if not streams:
+        streams = tuple(one for one in self._users[subscriber.mxid] if one is not subscriber)
+        if streams:
+            self._users[subscriber.mxid] = streams
+        else:
             del self._users[subscriber.mxid]
             self.over(subscriber.mxid)
         self._slots[subscriber.slot].discard(subscriber)

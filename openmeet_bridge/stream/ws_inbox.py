@@ -120,6 +120,11 @@ class WsInbox:
         self._deflate = deflate
         self._partial: _Partial | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for its end, so that a new inbox would do as well."""
+        return self._partial is None
+
     def feed(self, data: bytes) -> list[Received]:
         """Take what a read brought; return the messages and control frames that are whole with it.
 
@@ -132,7 +137,7 @@ class WsInbox:
         """
         partial = self._partial
         if partial is None:
-            if (received := _only_frame(data, self._most)) is not None:
+            if (received := only_frame(data, self._most)) is not None:
                 return [received]
             partial = self._partial = _Partial()
         elif partial is _OVER:
@@ -230,10 +235,15 @@ class WsInbox:
             raise WsProtocolError(NOT_UTF_8, "text that is not UTF-8") from wrong
 
 
-def _only_frame(data: bytes, most: int) -> Received | None:
+def only_frame(data: bytes, most: int) -> Received | None:
     """Return what a read says that is one short, whole, plain frame; None: it needs a closer look.
 
-    That is nearly every read that a client causes.
+    That is nearly every read that a client causes. It may be asked wherever an idle inbox would
+    be: what is idle need not be there.
+
+    Args:
+        data: What the read brought.
+        most: Bytes that a message may have.
     """
     length = len(data) - 6
     if not 0 <= length <= 125 or data[1] != _MASKED | length:

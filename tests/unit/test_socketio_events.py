@@ -6,18 +6,17 @@ from typing import Any, cast
 
 import pytest
 
-from openmeet_bridge.api.sessions import Session
 from openmeet_bridge.api.web_app import socketio_client
 from openmeet_bridge.api.web_app.socketio_client import Client
+from openmeet_bridge.api.web_app.socketio_doings import Doings
 from openmeet_bridge.api.web_app.socketio_events import EVENTS, Events
-from openmeet_bridge.api.web_app.socketio_limits import SocketLimits
-from openmeet_bridge.api.web_app.socketio_socket import EngineSocket
-from openmeet_bridge.core.directory import User
+from openmeet_bridge.api.web_app.socketio_said import Said
+from openmeet_bridge.api.web_app.socketio_socket import Common, EngineSocket
+from openmeet_bridge.core.entry import Person
 from openmeet_bridge.core.errors import Unavailable
 from openmeet_bridge.core.ids import Mxid, TenantId, UserSlug
-from openmeet_bridge.openmeet.tenants import KeySettings, Tenant
 from openmeet_bridge.stream.socketio_wire import SOCKETIO
-from openmeet_bridge.stream.sockets import Sockets
+from openmeet_bridge.stream.subscriber import Subscriber
 
 NOW = 1_715_000_000.5
 ROOM = {"roomId": "!room", "isTyping": True, "message": "hi", "userId": "ann"}
@@ -43,16 +42,11 @@ def events(error: Exception) -> Events:
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     monkeypatch.setattr(socketio_client, "_LIVE_SECONDS", 0.0)
-    lake = TenantId("lake")
-    tenant = Tenant(lake, "Lake", KeySettings("HS256", secret=b"x" * 32))
-    user = User(lake, UserSlug("ann"), 1, "Ann", None)
-    session = Session(tenant, user, Mxid("@ann:test"), 0)
-
-    async def heard(sid: str, text: str) -> None:
-        raise AssertionError(text)
-
-    socket = EngineSocket("sid", SocketLimits(), cast(Sockets, None), set(), heard, lambda *_: None)
-    return Client(session, None, socket, SOCKETIO, lambda: 0.0)
+    common = cast(Common, None)  # nothing is ever written to it
+    socket = EngineSocket("sid", Said(), common)
+    ann = Person(Mxid("@ann:test"), "Ann", None, UserSlug("ann"))
+    subscriber = Subscriber(TenantId("lake"), ann, socket, SOCKETIO)
+    return Client(subscriber, 1, socket)
 
 
 @pytest.mark.parametrize("name", EVENTS)
@@ -77,22 +71,24 @@ async def test_while_the_database_is_away_it_is_said_so(name: str, client: Clien
     assert answer.get("timestamp") == (1_715_000_000_500 if dated else None)
 
 
-async def test_nobody_asks_for_more_than_can_be_answered(client: Client) -> None:
-    assert [client.begins() for _ in range(17)] == [True] * 16 + [False]
+async def test_nobody_asks_for_more_than_can_be_answered() -> None:
+    doings = Doings(lambda: 0.0)
+    assert [doings.begins() for _ in range(17)] == [True] * 16 + [False]
     for _ in range(16):
-        client.ends()
+        doings.ends()
     began = 0
-    while client.begins():
-        client.ends()
+    while doings.begins():
+        doings.ends()
         began += 1
     assert began == 60 - 16
 
 
-async def test_what_was_said_of_typing_is_remembered_for_a_few_rooms(client: Client) -> None:
+async def test_what_was_said_of_typing_is_remembered_for_a_few_rooms() -> None:
+    doings = Doings(lambda: 0.0)
     for number in range(101):
-        client.says(f"!{number}", typing=True)
-    assert not client.has_said("!0", typing=True)
-    assert client.has_said("!100", typing=True)
-    assert not client.has_said("!100", typing=False)
-    client.has_sent("!100")
-    assert not client.has_said("!100", typing=True)
+        doings.says(f"!{number}", typing=True)
+    assert not doings.has_said("!0", typing=True)
+    assert doings.has_said("!100", typing=True)
+    assert not doings.has_said("!100", typing=False)
+    doings.has_sent("!100")
+    assert not doings.has_said("!100", typing=True)

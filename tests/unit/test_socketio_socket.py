@@ -14,7 +14,10 @@ from engineio.exceptions import EngineIOError
 
 from openmeet_bridge.api.web_app.socketio_limits import SocketLimits
 from openmeet_bridge.api.web_app.socketio_line import Line
-from openmeet_bridge.api.web_app.socketio_socket import EngineSocket
+from openmeet_bridge.api.web_app.socketio_pulse import Pulse
+from openmeet_bridge.api.web_app.socketio_said import Said
+from openmeet_bridge.api.web_app.socketio_socket import Common, EngineSocket
+from openmeet_bridge.api.web_app.socketio_strangers import Strangers
 from openmeet_bridge.stream.frames import ws_text
 from openmeet_bridge.stream.socketio_wire import packets
 from openmeet_bridge.stream.sockets import Sockets
@@ -67,14 +70,20 @@ class Watched:
     def __init__(self, limits: SocketLimits = LIMITS) -> None:
         self.messages: list[str] = []
         self.reasons: list[str] = []
-        self.strangers: set[EngineSocket] = set()
+        self.strangers = Strangers(limits.stranger_seconds, self._overdue)
         self.sockets = Sockets()
         self.connections: list[Connection] = []
-        self.socket = EngineSocket(
-            "sid", limits, self.sockets, self.strangers, self._heard, self._gone
-        )
+        pulse = Pulse(limits, self._find)
+        common = Common(limits, self.sockets, self.strangers, pulse, self._heard, self._gone)
+        self.socket = EngineSocket("sid", Said(), common)
 
-    async def _heard(self, sid: str, text: str) -> None:
+    def _find(self, sid: str) -> EngineSocket | None:
+        return None if self.socket.closed else self.socket
+
+    def _overdue(self, sid: str) -> None:
+        self.socket.end("never connected")
+
+    async def _heard(self, socket: EngineSocket, text: str) -> None:
         if text == "break":
             raise RuntimeError("a mistake of ours")
         self.messages.append(text)
@@ -88,8 +97,7 @@ class Watched:
         connection = Connection()
         self.connections.append(connection)
         taken = self.sockets.take(cast(asyncio.Transport, connection))
-        one = self.socket
-        one._move_to(Line(taken, LIMITS.message_bytes, one._hear, one._lost))
+        self.socket._move_to(Line(taken, self.socket))
         return connection
 
     async def polled(self) -> list[str]:
@@ -177,6 +185,20 @@ async def test_what_a_client_says_is_taken_in_its_order_until_something_breaks()
         assert one.reasons == ["transport error"]
 
 
+async def test_a_text_that_comes_in_pieces_leaves_nothing_behind() -> None:
+    async with watched() as one:
+        connection = one.on_websocket()
+        line = one.socket._line
+        assert line is not None
+        frame = bytes((0x81, 0x80 | 6)) + b"\0\0\0\0" + b"4first"
+        connection._far.send(frame[:5])
+        await until(lambda: line._inbox is not None)
+        connection._far.send(frame[5:])
+        await until(lambda: one.messages == ["first"])
+        assert line._inbox is None
+        await until(lambda: line._turn is None)
+
+
 async def test_a_websocket_that_is_not_used_takes_nothing_from_the_next_one() -> None:
     async with watched() as one:
         one.socket.connected = True
@@ -185,11 +207,11 @@ async def test_a_websocket_that_is_not_used_takes_nothing_from_the_next_one() ->
         lines = []
         for connection in (first, second):
             taken = one.sockets.take(cast(asyncio.Transport, connection))
-            lines.append(Line(taken, LIMITS.message_bytes, one.socket._hear, one.socket._lost))
-        one.socket._try(lines[0])
+            lines.append(Line(taken, one.socket))
+        one.socket._try(one.socket._as_polling(), lines[0])
         first.sends(b"nonsense")
         await until(lambda: first.written != b"")
-        one.socket._try(lines[1])
+        one.socket._try(one.socket._as_polling(), lines[1])
         one.socket._untried(lines[0])  # its time is over: that is of no concern to the second
         second.sends(b"2probe", b"5")
         await until(lambda: one.socket.upgraded)

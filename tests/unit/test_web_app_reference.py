@@ -16,7 +16,7 @@ from openmeet_bridge.api.web_app.socketio_handshake import (
     NO_TOKEN,
     UNKNOWN_USER,
 )
-from openmeet_bridge.api.web_app.socketio_server import PATHS
+from openmeet_bridge.api.web_app.socketio_said import PATHS
 from openmeet_bridge.stream import web_app_frames
 from openmeet_bridge.stream.socketio_wire import EVENT, TWIN
 

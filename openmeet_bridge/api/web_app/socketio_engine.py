@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import engineio
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from ...stream.frames import ws_text
 from ...stream.sockets import Sockets
+from ...stream.ws_handshake import UpgradeRefused, check_upgrade
+from ..asking import Asking, Visit
 from .socketio_limits import SocketLimits
-from .socketio_socket import EngineSocket
+from .socketio_pulse import Pulse
+from .socketio_said import said_in
+from .socketio_socket import TRANSPORT_CLOSE, Common, EngineSocket
+from .socketio_strangers import Strangers
 
 QUIET: Final = logging.getLogger("openmeet_bridge.engineio")
 """For the libraries: they log what clients do wrong, and that says nothing."""
@@ -29,11 +35,8 @@ QUIET.addFilter(lambda record: bool(record.exc_info))
 MOST_STRANGERS: Final = 1000
 """Clients of whom nobody knows who they are."""
 
-_SAID: Final = ("PATH_INFO", "QUERY_STRING", "HTTP_AUTHORIZATION", "HTTP_X_TENANT_ID")
-"""What is kept of a client's first request: all of it would be kept as long as the client stays."""
-
-ADDRESS: Final = "openmeet.address"
-"""Where it is kept by what a client's streams are counted."""
+_WEBSOCKET: Final = "websocket"
+_NEW_ON_WEBSOCKET: Final = [["websocket"], ["4"], (), ()]
 
 _STOP_SECONDS = 1.0
 _RESTART: Final = 1012
@@ -53,15 +56,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
     Attributes:
         sockets: The clients, by their session ids.
         closing: Whether no more are taken.
+        heard: Called with each message that a client sends.
+        left: Called once with each client, when it has gone.
     """
 
     sockets: dict[str, EngineSocket]
+    heard: Callable[[EngineSocket, str], Awaitable[None]]
+    left: Callable[[EngineSocket], None]
 
     def __init__(
         self,
         limits: SocketLimits,
         stream_sockets: Sockets,
-        address: Callable[[web.Request], str | None],
+        address: Callable[[Asking], str | None],
         most_strangers: int,
         **options: Any,
     ) -> None:
@@ -69,16 +76,23 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
             max_http_buffer_size=limits.message_bytes,
             ping_interval=limits.ping_interval,
             ping_timeout=limits.ping_timeout,
-            monitor_clients=False,  # each socket has a timer
+            monitor_clients=False,  # they have a pulse here
             http_compression=False,
             **options,
         )
         self.closing = False
         self._limits = limits
-        self._stream_sockets = stream_sockets
         self._address = address
         self._most_strangers = most_strangers
-        self._strangers: set[EngineSocket] = set()
+        self._strangers = Strangers(limits.stranger_seconds, self._drop_stranger)
+        self._common = Common(
+            limits,
+            stream_sockets,
+            self._strangers,
+            Pulse(limits, self.sockets.get),
+            self._hear,
+            self._gone,
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
@@ -111,52 +125,79 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]  # (it has no types)
     async def _handle_connect(
         self, environ: Mapping[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
-        if self.closing or len(self._strangers) >= self._most_strangers:
+        if self._is_full:
             return _unavailable()
-        socket = self._new_socket()
-        socket.post(b"0" + msgspec.json.encode(self._greeting(socket.sid, transport)))
-        said = {name: environ[name] for name in _SAID if name in environ}
-        said[ADDRESS] = self._address(environ["aiohttp.request"])
-        await self._trigger_event("connect", socket.sid, said, run_async=False)
-        socket.begin()
+        request: web.Request = environ["aiohttp.request"]
+        socket = self._welcome(request)
+        greeting = self._greeting(socket.sid, transport)
         if transport == "polling":
             socket.connected = True
+            socket.post(greeting)
             return self._ok(await socket.poll())
         try:
-            return await socket.handle_get_request(environ)
+            return await socket.open_websocket(request, ws_text(greeting))
         finally:
             if not socket.connected:  # it was no WebSocket
-                socket.end("transport close")
+                socket.end(TRANSPORT_CLOSE)
 
-    def _new_socket(self) -> EngineSocket:
-        socket = EngineSocket(
-            self.generate_id(),
-            self._limits,
-            self._stream_sockets,
-            self._strangers,
-            self._heard,
-            self._gone,
-        )
+    def lets_in(self, asking: Asking) -> bool:
+        """Whether a request opens the WebSocket of a new client, and nothing is wrong with it."""
+        query = asking.query
+        asked = [query.getall(name, ()) for name in ("transport", "EIO", "sid", "j")]
+        if asked != _NEW_ON_WEBSOCKET or _WEBSOCKET not in self.transports or self._is_full:
+            return False
+        try:
+            check_upgrade(asking.headers)
+        except UpgradeRefused:
+            return False
+        return bool(asking.headers[hdrs.UPGRADE].lower() == _WEBSOCKET)
+
+    async def open(self, visit: Visit) -> None:
+        """Open the WebSocket of a new client, for which :meth:`lets_in` holds.
+
+        Raises:
+            ConnectionError: The client has gone.
+        """
+        socket = self._welcome(visit.asking)
+        greeting = self._greeting(socket.sid, _WEBSOCKET)
+        try:
+            await socket.open(visit, check_upgrade(visit.asking.headers), ws_text(greeting))
+        finally:
+            if not socket.connected:
+                socket.end(TRANSPORT_CLOSE)
+
+    @property
+    def _is_full(self) -> bool:
+        return self.closing or len(self._strangers) >= self._most_strangers
+
+    def _welcome(self, asking: Asking) -> EngineSocket:
+        said = said_in(asking, self._address(asking))
+        socket = EngineSocket(self.generate_id(), said, self._common)
         self.sockets[socket.sid] = socket
+        socket.begin()
         return socket
 
-    def _greeting(self, sid: str, transport: str) -> Mapping[str, Any]:
-        return {
+    def _greeting(self, sid: str, transport: str) -> bytes:
+        greeting = {
             "sid": sid,
             "upgrades": self._upgrades(sid, transport),
             "pingTimeout": int(self._limits.ping_timeout * 1000),
             "pingInterval": int(self._limits.ping_interval * 1000),
             "maxPayload": self._limits.message_bytes,
         }
+        return b"0" + msgspec.json.encode(greeting)
 
-    async def _heard(self, sid: str, text: str) -> None:
-        await self._trigger_event("message", sid, text, run_async=False)
+    def _hear(self, socket: EngineSocket, text: str) -> Awaitable[None]:
+        return self.heard(socket, text)
 
     def _gone(self, socket: EngineSocket, reason: str) -> None:
         self.sockets.pop(socket.sid, None)
-        self.start_background_task(
-            self._trigger_event, "disconnect", socket.sid, reason, run_async=False
-        )
+        self.left(socket)
+
+    def _drop_stranger(self, sid: str) -> None:
+        socket = self.sockets.get(sid)
+        if socket is not None:
+            socket.end("never connected")
 
 
 def _unavailable() -> dict[str, Any]:

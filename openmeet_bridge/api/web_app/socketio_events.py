@@ -98,7 +98,7 @@ class Events:
         event = EVENTS.get(name) if isinstance(name, str) else None
         if event is None:
             return {"success": False, "error": "Unknown event"}
-        if not client.begins():
+        if not client.doings.begins():
             return self._failed(event, _BUSY)
         try:
             wish = msgspec.convert(payload, event.wish)
@@ -111,7 +111,7 @@ class Events:
             log.exception("socketio.event_failed", event_name=name)
             return self._failed(event, _BROKEN)
         finally:
-            client.ends()
+            client.doings.ends()
 
     def _failed(self, event: Event, why: str) -> Answer:
         more = {"timestamp": self._ms()} if event.dated else {}
@@ -121,11 +121,9 @@ class Events:
 
     async def join_user_rooms(self, client: Client, wish: OwnRoomsWish) -> Answer:
         """All rooms of the caller, which the client follows from now on."""
-        session = client.session
-        own = (None, session.mxid, session.user.slug, str(session.user.openmeet_id))
-        if wish.userId not in own:
+        if wish.userId not in (None, client.mxid, client.slug, str(client.openmeet_id)):
             raise Forbidden("Can only join your own rooms")
-        rooms = await self._rooms.by_name(session.tenant_id, session.mxid)
+        rooms = await self._rooms.by_name(client.tenant_id, client.mxid)
         await self._follow(client, [one.room_id for one in rooms])
         listed = [{"id": one.room_id, "name": one.name} for one in rooms]
         return {"roomCount": len(listed), "rooms": listed}
@@ -170,8 +168,6 @@ class Events:
     async def _follow(self, client: Client, rooms: list[RoomId]) -> set[RoomId]:
         """Let a client follow rooms; return those in which its user is."""
         subscriber = client.subscriber
-        if subscriber is None:
-            return set(rooms)  # its stream is about to follow them all
         missing = [one for one in rooms if one not in subscriber.rooms]
         if missing:
             followed = await self._streams.follow(subscriber, missing)
@@ -179,24 +175,22 @@ class Events:
         return set(rooms)
 
     async def _find(self, client: Client, text: str) -> RoomId:
-        session = client.session
-        return await self._names.find(session.tenant_id, session.mxid, text)
+        return await self._names.find(client.tenant_id, client.mxid, text)
 
     # Saying something
 
     async def type_in(self, client: Client, wish: TypingWish) -> Answer:
         """Tell the others that the caller types, or has stopped."""
-        if client.has_said(wish.roomId, wish.isTyping):
+        if client.doings.has_said(wish.roomId, wish.isTyping):
             return {"cached": True}
-        session = client.session
         try:
             room_id = await self._find(client, wish.roomId)
-            await self._typing.say(session.tenant_id, room_id, session.mxid, wish.isTyping)
+            await self._typing.say(client.tenant_id, room_id, client.mxid, wish.isTyping)
         except Unavailable:
             return {"warning": "Typing notification failed but continuing"}
-        client.says(wish.roomId, wish.isTyping)
+        client.doings.says(wish.roomId, wish.isTyping)
         if wish.isTyping:
-            self._presence.say(session.mxid, active=True)
+            self._presence.say(client.mxid, active=True)
         return {}
 
     async def message(self, client: Client, wish: MessageWish) -> Answer:
@@ -212,8 +206,8 @@ class Events:
     async def _send(self, client: Client, wish: MessageWish) -> Answer:
         room_id = await self._find(client, wish.roomId)
         own_id = wish.client_id or wish.txn_id
-        event_id = await self._sending.send(client.session.actor(room_id), wish.message, own_id)
-        client.has_sent(wish.roomId)
+        event_id = await self._sending.send(client.actor(room_id), wish.message, own_id)
+        client.doings.has_sent(wish.roomId)
         sent = {
             "success": True,
             "messageId": event_id,

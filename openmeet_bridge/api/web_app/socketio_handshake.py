@@ -7,20 +7,18 @@ The texts of the refusals are the ones that the web app knows. None of them may 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-from urllib.parse import parse_qs
+from typing import Final
 
 from ...core.errors import BridgeError, MissingToken, Unavailable, UnknownToken
-from ...openmeet.tokens import NobodysToken, unverified_tenant
-from ..sessions import Session, Sessions, UnknownUser
+from ...openmeet.tokens import NobodysToken
+from ..sessions import Session, Sessions, UnknownUser, UnnamedTenant
+from .socketio_said import LONGEST, Said
 
 NO_TOKEN: Final = "Authentication error - no token provided"  # noqa: S105  (a text)
 INVALID_TOKEN: Final = "Invalid authentication token"  # noqa: S105  (a text)
 NOBODYS_TOKEN: Final = "Invalid token - missing user ID"  # noqa: S105  (a text)
 UNKNOWN_USER: Final = "User not found"
 FAILED: Final = "Error authenticating user"
-
-_LONGEST = 64
 
 
 class Refused(Exception):
@@ -31,36 +29,36 @@ class Hello:
     """What a client says at the beginning.
 
     Args:
-        environ: Of the request with which it came.
-        auth: What it has sent besides, of whatever shape.
+        said: In the request with which it came.
+        auth: What it has sent besides, of whatever shape; this goes first.
     """
 
-    def __init__(self, environ: Mapping[str, Any], auth: object) -> None:
-        self._environ = environ
+    def __init__(self, said: Said, auth: object) -> None:
+        self._said = said
         self._auth = auth if isinstance(auth, Mapping) else {}
-        self._query = parse_qs(environ.get("QUERY_STRING", ""))
 
     @property
     def token(self) -> str:
         """OpenMeet's access token; empty where there is none."""
-        token = self._first("token", "HTTP_AUTHORIZATION")
+        token = self._sent("token") or self._said.token
         scheme, _, rest = token.partition(" ")
         return rest.strip() if scheme.lower() == "bearer" else token
 
     @property
     def tenant(self) -> str | None:
         """The tenant that it names."""
-        return self._first("tenantId", "HTTP_X_TENANT_ID") or None
+        return self._sent("tenantId") or self._said.tenant or None
 
     @property
     def cursor(self) -> str | None:
         """Where it wants to go on; too long a one is cut, and so none."""
-        return (self._first("cursor") or self._first("since"))[:_LONGEST] or None
+        cursor = self._sent("cursor") or self._said.cursor
+        since = self._sent("since") or self._said.since
+        return (cursor or since)[:LONGEST] or None
 
-    def _first(self, name: str, header: str = "") -> str:
-        places = (self._auth.get(name), self._environ.get(header), *self._query.get(name, ())[:1])
-        texts = (one.strip() for one in places if isinstance(one, str))
-        return next((text for text in texts if text), "")
+    def _sent(self, name: str) -> str:
+        text = self._auth.get(name)
+        return text.strip() if isinstance(text, str) else ""
 
 
 class Handshake:
@@ -82,11 +80,11 @@ class Handshake:
                 web app does not try again then.
         """
         try:
-            if hello.token and hello.tenant is None and unverified_tenant(hello.token) is None:
-                raise Refused(FAILED)
             return await self._sessions.by_token(hello.token, hello.tenant)
         except MissingToken:
             raise Refused(NO_TOKEN) from None
+        except UnnamedTenant:
+            raise Refused(FAILED) from None
         except UnknownUser:
             raise Refused(UNKNOWN_USER) from None
         except NobodysToken:

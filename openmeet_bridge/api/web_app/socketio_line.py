@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
 from ...stream.frames import ws_text
 from ...stream.sockets import Socket
 from ...stream.ws_control import answer_close, answer_ping, close_websocket
-from ...stream.ws_inbox import Close, Ping, Text, WsInbox, WsProtocolError
+from ...stream.ws_inbox import Close, Ping, Received, Text, WsInbox, WsProtocolError, only_frame
 
 log = structlog.get_logger(__name__)
 
@@ -20,35 +21,38 @@ _WAITING = 64
 """Texts that wait for their turn before no more is read."""
 
 
+class Side(Protocol):
+    """Whose WebSocket it is."""
+
+    @property
+    def message_bytes(self) -> int:
+        """How long a text may be."""
+
+    def take_at_once(self, line: Line, text: str) -> bool:
+        """Take a text for which nothing must be waited; return whether this is one."""
+
+    async def take(self, line: Line, text: str) -> None:
+        """Take a text that could not be taken at once."""
+
+    def gone(self, line: Line, orderly: bool) -> None:
+        """Note the end: whether the client has hung up, or else has sent what no client may."""
+
+
 class Line:
-    """One WebSocket.
+    """One WebSocket. It has a task, and buffers, only while there is something to do.
 
     Args:
         socket: The connection.
-        message_bytes: Longest text.
-        take: Takes a text.
-        gone: Called with the connection's end: True where the client has hung up, False where it
-            has sent what no client may.
-
-    Attributes:
-        take: May be changed between two texts, and ``gone`` too.
+        side: Takes what comes.
     """
 
-    __slots__ = ("_inbox", "_taking", "_texts", "gone", "socket", "take")
+    __slots__ = ("_inbox", "_side", "_turn", "socket")
 
-    def __init__(
-        self,
-        socket: Socket,
-        message_bytes: int,
-        take: Callable[[str], Awaitable[None]],
-        gone: Callable[[bool], None],
-    ) -> None:
+    def __init__(self, socket: Socket, side: Side) -> None:
         self.socket = socket
-        self.take = take
-        self.gone = gone
-        self._inbox = WsInbox(message_bytes)
-        self._texts: deque[str] | None = None
-        self._taking: asyncio.Task[None] | None = None
+        self._side = side
+        self._inbox: WsInbox | None = None
+        self._turn: tuple[deque[str], asyncio.Task[None]] | None = None
         socket.owner = self
 
     def say(self, text: bytes) -> None:
@@ -57,14 +61,15 @@ class Line:
 
     def drop(self, code: int, linger: float) -> None:
         """Close the WebSocket, and the connection with the client's answer."""
-        close_websocket(self.socket, self._inbox, code, linger=linger)
+        inbox = self._inbox or WsInbox(self._side.message_bytes)
+        close_websocket(self.socket, inbox, code, linger=linger)
 
     def heard(self, data: bytes) -> None:
         """Take what the client has sent."""
         try:
-            received = self._inbox.feed(data)
+            received = self._read(data)
         except WsProtocolError:
-            self.gone(False)
+            self._side.gone(self, False)
             return
         for one in received:
             if isinstance(one, Text):
@@ -73,28 +78,53 @@ class Line:
                 answer_ping(self.socket, one)
             elif isinstance(one, Close):
                 answer_close(self.socket, one, linger=_LINGER)
-                self.gone(True)
+                self._side.gone(self, True)
 
     def hung_up(self) -> None:
         """Note that the client has gone."""
-        self.gone(True)
+        self._side.gone(self, True)
+
+    def _read(self, data: bytes) -> Sequence[Received]:
+        if self._inbox is None:
+            whole = only_frame(data, self._side.message_bytes)
+            if whole is not None:
+                return (whole,)
+            self._inbox = WsInbox(self._side.message_bytes)
+        received = self._inbox.feed(data)
+        if self._inbox.idle:
+            self._inbox = None
+        return received
 
     def _wait(self, text: str) -> None:
-        if self._texts is None:
-            self._texts = deque()
-            self._taking = asyncio.create_task(self._take_all(self._texts))
-        self._texts.append(text)
-        if len(self._texts) >= _WAITING:
-            self.socket.hush(True)
+        if self._turn is not None:
+            texts, _ = self._turn
+            texts.append(text)
+            if len(texts) >= _WAITING:
+                self.socket.hush(True)
+        elif not self._taken_at_once(text):
+            texts = deque([text])
+            self._turn = texts, asyncio.create_task(self._take_all(texts))
+
+    def _taken_at_once(self, text: str) -> bool:
+        try:
+            return self._side.take_at_once(self, text)
+        except Exception:
+            self._fail()
+            return True
 
     async def _take_all(self, texts: deque[str]) -> None:
         try:
             while texts:
-                await self.take(texts.popleft())
+                text = texts.popleft()
+                if not self._side.take_at_once(self, text):
+                    await self._side.take(self, text)
         except Exception:
-            # A mistake of ours. What it had sent after this would come out of its order.
-            log.exception("socketio.text_failed")
-            self.gone(False)
+            self._fail()
         finally:
-            self._texts = self._taking = None
+            self._turn = None
             self.socket.hush(False)
+
+    def _fail(self) -> None:
+        """End with a mistake of ours: what was sent after this would come out of its order."""
+        log.exception("socketio.text_failed")
+        self._side.gone(self, False)

@@ -7,8 +7,8 @@ and the app comes back with a fresh one by itself.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import socketio
 import structlog
@@ -17,25 +17,35 @@ from socketio import packet
 from socketio.exceptions import ConnectionRefusedError as SocketRefused
 
 from ...core.errors import BridgeError
-from ...stream.reasons import CloseReason
 from ...stream.socketio_wire import DEFAULT, MATRIX, SOCKETIO, SOCKETIO_DEFAULT
+from ..asking import Opener
 from ..open_streams import OpenStreams
+from ..sessions import Session
 from .socketio_client import Client
-from .socketio_engine import ADDRESS, MOST_STRANGERS, QUIET, Engine
+from .socketio_doorman import Doorman
+from .socketio_engine import MOST_STRANGERS, QUIET, Engine
 from .socketio_events import Events
 from .socketio_handshake import Handshake, Hello, Refused
 from .socketio_limits import SocketLimits
-from .socketio_socket import TRANSPORT_CLOSE, EngineSocket
+from .socketio_said import PATHS, Said
+from .socketio_socket import EngineSocket
 
 log = structlog.get_logger(__name__)
 
-PATHS: Final = ("/socket.io", "/socket.io/matrix")
-"""Engine paths; the second as the web app's design notes have it. Also with a slash behind."""
-
 _WIRES = {MATRIX: SOCKETIO, DEFAULT: SOCKETIO_DEFAULT}
 _NO_SUCH_NAMESPACE = "Invalid namespace"
+_THERE_ALREADY = "Unable to connect"
+_NONSENSE = "parse error"
 _ATTEMPTS = 10
 """As often may a client say who it is before it must begin anew."""
+
+
+class _Greeted(NamedTuple):
+    """Who has been let in a moment ago, and where they want to go on."""
+
+    client: Client
+    session: Session
+    cursor: str | None
 
 
 class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
@@ -62,6 +72,7 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         most_strangers: int = MOST_STRANGERS,
     ) -> None:
         super().__init__(
+            client_manager=Doorman(),
             async_mode="aiohttp",
             namespaces=[MATRIX],
             logger=QUIET,
@@ -77,11 +88,14 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         self._handshake = handshake
         self._streams = streams
         self._answers = events
-        self._greeted: dict[str, Client] = {}
-        self._clients: dict[str, Client] = {}
+        # Whom python-socketio lets in is a client of ours, not what its request was.
+        self.environ = self.eio.sockets
+        self._coming: set[tuple[str, str]] = set()
+        self._greeted: dict[tuple[str, str], _Greeted] = {}
+        self._clients: dict[str, dict[str, Client]] = {one: {} for one in _WIRES}
         for namespace in _WIRES:
             self.on("connect", self._greet(namespace), namespace=namespace)
-            self.on("disconnect", self._leave, namespace=namespace)
+        self.eio.heard, self.eio.left = self._hear, self._gone
 
     def routes(self) -> list[web.RouteDef]:
         """Return what clients call."""
@@ -89,6 +103,10 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
         paths = [path + slash for path in PATHS for slash in ("", "/")]
         gets = [web.get(path, handle, allow_head=False) for path in paths]
         return [*gets, *(web.post(path, handle) for path in paths)]
+
+    def at_the_door(self) -> dict[str, Opener]:
+        """Return who lets those in who come on a WebSocket, by their paths."""
+        return {path + slash: self.eio for path in PATHS for slash in ("", "/")}
 
     async def stop(self, _: web.Application | None = None) -> None:
         """Drop all clients, so that they come back later."""
@@ -99,132 +117,106 @@ class SocketIo(socketio.AsyncServer):  # type: ignore[misc]  # (it has no types)
 
     # Messages
 
-    async def _handle_eio_message(self, eio_sid: str, data: str) -> None:
+    async def _hear(self, socket: EngineSocket, text: str) -> None:
         try:
-            message = self.packet_class(encoded_packet=data)
+            message = self.packet_class(encoded_packet=text)
         except (ValueError, IndexError, RecursionError):
-            self._drop(eio_sid)
+            socket.end(_NONSENSE)
             return
         namespace = message.namespace or DEFAULT
         if message.packet_type == packet.CONNECT:
-            await self._handle_connect(eio_sid, namespace, message.data)
+            await self._connect(socket, namespace, message.data)
         elif message.packet_type == packet.DISCONNECT:
-            await self._handle_disconnect(eio_sid, namespace)
+            self._leave(socket, namespace)
         elif message.packet_type == packet.EVENT and not message.attachment_count:
-            await self._handle_event(eio_sid, namespace, message.id, message.data)
+            self._event(socket, namespace, message.id, message.data)
         else:  # nothing binary, and nothing that answers what nobody has asked
-            self._drop(eio_sid)
+            socket.end(_NONSENSE)
 
-    def _drop(self, eio_sid: str) -> None:
-        socket = self.eio.sockets.get(eio_sid)
-        if socket is not None:
-            socket.end("parse error")
-
-    async def _handle_event(
-        self, eio_sid: str, namespace: str, id: int | None, data: object
+    def _event(
+        self, socket: EngineSocket, namespace: str, ack_id: int | None, data: object
     ) -> None:
-        client = self._clients.get(self.manager.sid_from_eio_sid(eio_sid, namespace) or "")
+        client = self._clients.get(namespace, {}).get(socket.sid)
         if client is None or not isinstance(data, list) or not data:
-            self._drop(eio_sid)
+            socket.end(_NONSENSE)
             return
-        self.start_background_task(self._answer, client, id, *data[:2])
+        self.start_background_task(self._answer, client, ack_id, *data[:2])
 
     async def _answer(
         self, client: Client, ack_id: int | None, name: object, payload: object = None
     ) -> None:
-        self._streams.ends.sign(client.session.mxid)
+        self._streams.ends.sign(client.mxid)
         client.answer(ack_id, await self._answers.answer(client, name, payload))
 
     # Coming
 
-    async def _handle_connect(self, eio_sid: str, namespace: str, data: object) -> None:
-        socket, environ = self.eio.sockets.get(eio_sid), self.environ.get(eio_sid)
-        if socket is None or environ is None:
-            return
+    async def _connect(self, socket: EngineSocket, namespace: str, auth: object) -> None:
         socket.attempts += 1
         if socket.attempts > _ATTEMPTS:
             socket.end("too many attempts")
             return
-        if not _is_open(namespace, environ):
-            await self._send_packet(eio_sid, _refusal(namespace, _NO_SUCH_NAMESPACE))
+        if not _is_open(namespace, socket.said):
+            await self._refuse(socket, namespace, {"message": _NO_SUCH_NAMESPACE})
             return
-        await super()._handle_connect(eio_sid, namespace, data)
-        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
-        client = self._greeted.pop(sid, None) if sid is not None else None
-        if client is None or sid is None:
+        place = namespace, socket.sid
+        if place in self._coming or socket.sid in self._clients[namespace]:
+            await self._refuse(socket, namespace, _THERE_ALREADY)
             return
-        if socket.closed:  # while it was found out who it is
-            await self._handle_disconnect(eio_sid, namespace)
-            return
-        self._clients[sid] = client
-        socket.know()
-        self._begin(client)
+        self._coming.add(place)
+        try:
+            await self._handle_connect(socket.sid, namespace, auth)
+        finally:
+            self._coming.discard(place)
+            greeted = self._greeted.pop(place, None)
+        if greeted is not None and not socket.closed:  # while it was found out who it is
+            self._clients[namespace][socket.sid] = greeted.client
+            socket.know()
+            self._streams.begin(greeted.client.subscriber, greeted.cursor, greeted.session)
+
+    async def _send_packet(self, eio_sid: str, pkt: packet.Packet) -> None:
+        # As python-socketio does it, but for the steps between; none of its packets is binary.
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None:
+            socket.post(b"4" + pkt.encode().encode())
+
+    async def _refuse(self, socket: EngineSocket, namespace: str, why: object) -> None:
+        refusal = packet.Packet(packet.CONNECT_ERROR, data=why, namespace=namespace)
+        await self._send_packet(socket.sid, refusal)
 
     def _greet(self, namespace: str) -> Any:
-        async def greet(sid: str, environ: Mapping[str, Any], auth: object) -> None:
-            eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
-            socket, hello = self.eio.sockets.get(eio_sid), Hello(environ, auth)
+        async def greet(sid: str, socket: EngineSocket, auth: object) -> None:
+            hello, address = Hello(socket.said, auth), socket.said.address
             try:
-                self._streams.admission.look(environ[ADDRESS])
+                self._streams.admission.look(address)
                 session = await self._handshake.session(hello)
-                self._streams.admit(session, environ[ADDRESS])
+                self._streams.admit(session, address)
             except Refused as refusal:
                 raise SocketRefused(str(refusal)) from None
             except BridgeError as error:
                 # For a moment only. Who is refused gives up; who is dropped comes back.
-                if socket is not None:
-                    socket.end(error.errcode)
+                socket.end(error.errcode)
                 raise SocketRefused("Try again later") from None
-            if socket is not None:
-                self._greeted[sid] = Client(
-                    session, hello.cursor, socket, _WIRES[namespace], address=environ[ADDRESS]
-                )
+            subscriber = self._streams.subscriber(session, socket, _WIRES[namespace], address)
+            client = Client(subscriber, session.user.openmeet_id, socket)
+            self._greeted[namespace, socket.sid] = _Greeted(client, session, hello.cursor)
 
         return greet
 
-    def _begin(self, client: Client) -> None:
-        """Let a client's stream begin; with it the transport is dropped."""
-        socket, session = client.socket, client.session
-        subscriber = self._streams.subscriber(session, socket, client.wire, client.address)
-
-        def ended() -> None:
-            reason = subscriber.reason
-            if reason is None:
-                socket.end(TRANSPORT_CLOSE)
-            else:
-                slow = reason is CloseReason.SLOW_READER
-                socket.end(reason.value, code=reason.ws_code, abort=slow)
-
-        subscriber.ended = ended
-        client.subscriber = subscriber
-        self._streams.begin(subscriber, client.cursor, session)
-
     # Going
 
-    async def _leave(self, sid: str, reason: str) -> None:
-        client = self._clients.pop(sid, None)
+    def _gone(self, socket: EngineSocket) -> None:
+        for namespace in self._clients:
+            self._leave(socket, namespace)
+
+    def _leave(self, socket: EngineSocket, namespace: str) -> None:
+        client = self._clients.get(namespace, {}).pop(socket.sid, None)
         if client is None:
             return
-        if client.subscriber is not None:
-            client.subscriber.ended = _nothing
-            self._streams.hub.leave(client.subscriber)
-        if all(one.socket is not client.socket for one in self._siblings(client.socket)):
-            client.socket.forget()
-
-    def _siblings(self, socket: EngineSocket) -> list[Client]:
-        sids = [self.manager.sid_from_eio_sid(socket.sid, one) for one in _WIRES]
-        return [self._clients[sid] for sid in sids if sid in self._clients]
+        client.part()
+        self._streams.hub.leave(client.subscriber)
+        if not any(socket.sid in clients for clients in self._clients.values()):
+            socket.forget()
 
 
-def _nothing() -> None:
-    """Only one namespace has ended: the transport stays."""
-
-
-def _is_open(namespace: str, environ: Mapping[str, Any]) -> bool:
-    if namespace == DEFAULT:
-        return bool(environ["PATH_INFO"].rstrip("/") == PATHS[1])
-    return namespace == MATRIX
-
-
-def _refusal(namespace: str, text: str) -> Any:
-    return packet.Packet(packet.CONNECT_ERROR, data={"message": text}, namespace=namespace)
+def _is_open(namespace: str, said: Said) -> bool:
+    return namespace == MATRIX or (namespace == DEFAULT and said.both)

@@ -2,14 +2,15 @@
 
 On WebSocket everything goes to the socket at once, broadcasts in bytes that all readers share.
 A client that polls has its packets kept here until it asks for them; the change from one to the
-other writes what was kept first, and nothing comes in between. There is no task and no other queue.
+other writes what was kept first, and nothing comes in between. A client has no task and no timer,
+and what is of no use on WebSocket is not there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -19,10 +20,14 @@ from ...stream.frames import ws_text
 from ...stream.socketio_wire import packets
 from ...stream.sockets import Sockets
 from ...stream.ws_handshake import UpgradeRefused, check_upgrade
+from ..asking import Visit
 from ..handover import HandedOver, HandedRequest, upgrade_headers
 from .socketio_limits import SocketLimits
 from .socketio_line import Line
+from .socketio_polling import Polling
 from .socketio_pulse import Pulse
+from .socketio_said import Said
+from .socketio_strangers import Strangers
 
 _OPEN, _CLOSE, _PING, _PONG, _MESSAGE, _UPGRADE, _NOOP = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _PROBE = "probe"
@@ -40,8 +45,6 @@ _HIGH_WATER = 64 * 1024
 _DRAIN_POLL = 0.02
 _LINGER = 2.0
 _UPGRADE_SECONDS = 10.0
-_KEPT = 64
-"""What a kept packet costs in memory, besides its bytes."""
 
 
 class Packet:
@@ -57,6 +60,27 @@ class Packet:
         return self._text
 
 
+@dataclass(slots=True)
+class Common:
+    """What all clients have in common.
+
+    Attributes:
+        limits: What each of them may do.
+        sockets: Hold the connections of those on WebSocket.
+        strangers: Those of whom nobody knows who they are.
+        pulse: Asks them for signs of life.
+        heard: Called with each message that one of them sends.
+        gone: Called once with each of them, and the reason, when it has gone.
+    """
+
+    limits: SocketLimits
+    sockets: Sockets
+    strangers: Strangers
+    pulse: Pulse
+    heard: Callable[[EngineSocket, str], Awaitable[None]]
+    gone: Callable[[EngineSocket, str], None]
+
+
 class EngineSocket:
     """One client. It is a sink of the hub.
 
@@ -64,86 +88,63 @@ class EngineSocket:
 
     Args:
         sid: Its session id, a secret between the two.
-        limits: What it may do.
-        sockets: Hold its connection, once it is on WebSocket.
-        strangers: All clients of whom nobody knows who they are; it is one of them at first.
-        heard: Called with each message that it sends.
-        gone: Called once, with the reason, when it has gone.
+        said: What it has said in its first request.
+        common: What all clients have in common.
 
     Attributes:
         connected: Whether it may be talked to.
-        upgraded: Whether it is on WebSocket.
         closed: Whether it has gone.
         attempts: How often it has said who it is.
     """
 
     __slots__ = (
-        "_gone",
-        "_heard",
-        "_kept",
-        "_kept_bytes",
-        "_limits",
+        "_common",
         "_line",
-        "_news",
-        "_patience",
-        "_polled",
-        "_pulse",
-        "_sockets",
-        "_strangers",
-        "_tried",
+        "_polling",
         "attempts",
         "closed",
         "connected",
+        "said",
         "sid",
-        "upgraded",
-        "upgrading",
     )
 
-    def __init__(
-        self,
-        sid: str,
-        limits: SocketLimits,
-        sockets: Sockets,
-        strangers: set[EngineSocket],
-        heard: Callable[[str, str], Awaitable[None]],
-        gone: Callable[[EngineSocket, str], None],
-    ) -> None:
+    def __init__(self, sid: str, said: Said, common: Common) -> None:
         self.sid = sid
-        self.connected = self.upgraded = self.upgrading = self.closed = False
+        self.said = said
+        self.connected = self.closed = False
         self.attempts = 0
-        self._limits = limits
-        self._sockets = sockets
-        self._strangers = strangers
-        strangers.add(self)
-        self._heard = heard
-        self._gone = gone
+        self._common = common
         self._line: Line | None = None
-        self._kept: deque[bytes] = deque()
-        self._kept_bytes = 0
-        self._news = asyncio.Event()
-        self._polled = False
-        self._tried: Line | None = None
-        self._pulse = Pulse(limits, self._ask, self._silent)
-        self._patience: asyncio.TimerHandle | None = None
+        self._polling: Polling | None = None
+
+    @property
+    def upgraded(self) -> bool:
+        """Whether it is on WebSocket."""
+        return self._line is not None
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether it polls, and tries a WebSocket."""
+        return self._polling is not None and self._polling.upgrading
+
+    @property
+    def message_bytes(self) -> int:
+        """How long one of its messages may be."""
+        return self._common.limits.message_bytes
 
     def begin(self) -> None:
         """Start to ask for signs of life, and to wait until somebody knows who it is."""
-        self._pulse.begin()
+        self._common.pulse.begin(self.sid)
         self.forget()
 
     def know(self) -> None:
         """Note that it is known who it is."""
-        self._strangers.discard(self)
-        if self._patience is not None:
-            self._patience.cancel()
+        self._common.strangers.discard(self.sid)
 
     def forget(self) -> None:
         """Note that it is not known any more who it is: it has a moment to say so again."""
         if not self.closed:
-            self._strangers.add(self)
-            self._patience = self._later(
-                self._limits.stranger_seconds, lambda: self.end("never connected")
-            )
+            self._common.strangers.add(self.sid)
 
     # Writing
 
@@ -177,7 +178,9 @@ class EngineSocket:
 
     def buffered(self) -> int:
         """Return how many bytes wait because the client does not read."""
-        return self._kept_bytes if self._line is None else self._line.socket.buffered()
+        if self._line is not None:
+            return self._line.socket.buffered()
+        return 0 if self._polling is None else self._polling.bytes
 
     async def drain(self) -> None:
         """Wait until most of what was written is read.
@@ -193,50 +196,53 @@ class EngineSocket:
     def post(self, packet: bytes) -> None:
         """Send one packet; a client that reads none of them is cut off."""
         self.write(ws_text(packet))
-        if self.buffered() > self._limits.buffer_bytes:
+        if self.buffered() > self._common.limits.buffer_bytes:
             self.end(TRANSPORT_ERROR, abort=True)
 
     async def send(self, packet: Any) -> None:
         """Send one packet of engineio's."""
         self.post(packet.encode().encode())
 
-    def _keep(self, packet: bytes) -> None:
-        if not self.closed:
-            self._kept.append(packet)
-            self._kept_bytes += len(packet) + _KEPT
-            self._news.set()
-
-    def _take(self) -> bytes:
-        packet = self._kept.popleft()
-        self._kept_bytes -= len(packet) + _KEPT
-        return packet
-
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Ask it for a sign of life."""
         self.post(_PING)
 
-    def _silent(self) -> None:
+    def silent(self) -> None:
+        """Take it for gone, as it has given none."""
         self.end("ping timeout", abort=True)
 
-    def _later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, call)
+    def _keep(self, packet: bytes) -> None:
+        if not self.closed:
+            self._as_polling().keep(packet)
+
+    def _as_polling(self) -> Polling:
+        if self._polling is None:
+            self._polling = Polling()
+        return self._polling
 
     # Reading
 
-    async def _take_in(self, text: str) -> None:
-        """Take one packet of the client's.
+    def _taken(self, text: str) -> bool:
+        """Take one packet of the client's, unless it is a message; return whether it is taken.
 
         Raises:
             EngineIOError: It is none that a client may send now.
         """
         kind = text[:1].encode()
         if kind == _MESSAGE:
-            await self._heard(self.sid, text[1:])
-        elif kind == _PONG:
-            self._pulse.felt()
+            return False
+        if kind == _PONG:
+            self._common.pulse.felt(self.sid)
         elif kind == _CLOSE:
             self.end("client disconnect")
         elif kind not in (_UPGRADE, _NOOP):
             raise EngineIOError("not a packet of a client")
+        return True
+
+    async def _take_in(self, text: str) -> None:
+        """Take one packet of the client's; raises as :meth:`_taken` does."""
+        if not self._taken(text):
+            await self._common.heard(self, text[1:])
 
     async def handle_get_request(self, environ: Mapping[str, Any]) -> Any:
         """Answer a poll with what is there, or speak WebSocket to the end.
@@ -246,26 +252,30 @@ class EngineSocket:
         """
         request: web.Request = environ["aiohttp.request"]
         if request.query.get("transport") == "websocket":
-            return await self._websocket(request)
+            return await self.open_websocket(request)
         if self.upgrading or self.upgraded:
             return [Packet(_NOOP)]
-        if self._polled:
+        if self._is_polled:
             raise EngineIOError("polled twice at once")
         return await self.poll()
 
+    @property
+    def _is_polled(self) -> bool:
+        return self._polling is not None and self._polling.polled
+
     async def poll(self) -> list[Packet]:
         """Wait for packets, and return the first of them."""
-        self._polled = True
+        polling = self._as_polling()
+        polling.polled = True
         try:
-            while not (self._kept or self.closed or self.upgraded):
-                self._news.clear()
-                await self._news.wait()
+            while not (polling or self.closed or self.upgraded):
+                await polling.news()
         except asyncio.CancelledError:
             self.end(TRANSPORT_CLOSE, abort=True)
             raise
         finally:
-            self._polled = False
-        found = [self._take() for _ in range(min(len(self._kept), _PACKETS_OF_A_POLL))]
+            polling.polled = False
+        found = polling.take(_PACKETS_OF_A_POLL)
         return [Packet(one) for one in found or [_CLOSE if self.closed else _NOOP]]
 
     async def handle_post_request(self, environ: Mapping[str, Any]) -> None:
@@ -276,7 +286,7 @@ class EngineSocket:
         """
         request: web.Request = environ["aiohttp.request"]
         length = request.content_length
-        if length is None or length > self._limits.message_bytes:
+        if length is None or length > self.message_bytes:
             raise ContentTooLongError
         try:
             body = (await request.content.readexactly(length)).decode()
@@ -291,78 +301,104 @@ class EngineSocket:
 
     # WebSocket
 
-    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+    async def open_websocket(self, request: web.Request, first: bytes = b"") -> web.StreamResponse:
+        """Answer a request with a WebSocket, if it asks for one as it should; see :meth:`open`."""
         if self.upgrading or self.upgraded:
             return web.Response(status=400)
         try:
             key = check_upgrade(request.headers)
         except UpgradeRefused as refusal:
             return web.Response(status=refusal.status, headers=refusal.headers)
-        upgrading = self.upgrading = self.connected
-        try:
-            visit = HandedRequest(request, self._sockets)
-            socket = await visit.answer(101, upgrade_headers(key))
-        except ConnectionError:
-            self.upgrading = False
-            raise
-        line = Line(socket, self._limits.message_bytes, self._hear, self._lost)
-        if self.closed:  # meanwhile
-            line.drop(GOING_AWAY, _LINGER)
-        elif upgrading:
-            self._try(line)
-        else:
-            self._move_to(line)
+        await self.open(HandedRequest(request, self._common.sockets), key, first)
         return HandedOver(status=101)
 
-    def _try(self, line: Line) -> None:
-        """Let a client that polls try a WebSocket."""
-        self._tried = line
-        line.take = lambda text: self._probed(line, text)
-        line.gone = lambda _: self._untried(line)
-        self._later(_UPGRADE_SECONDS, lambda: self._untried(line))
+    async def open(self, visit: Visit, key: str, first: bytes = b"") -> None:
+        """Open a WebSocket.
 
-    async def _probed(self, line: Line, text: str) -> None:
+        Args:
+            visit: The request that asks for it.
+            key: What its answer is made of.
+            first: WebSocket frames with which it begins.
+
+        Raises:
+            ConnectionError: The client has gone.
+        """
+        polling = self._polling
+        if polling is not None:
+            polling.upgrading = True
+        try:
+            socket = await visit.answer(101, upgrade_headers(key), first)
+        except ConnectionError:
+            if polling is not None:
+                polling.upgrading = False
+            raise
+        line = Line(socket, self)
+        if self.closed:  # meanwhile
+            line.drop(GOING_AWAY, _LINGER)
+        elif polling is not None:
+            self._try(polling, line)
+        else:
+            self._move_to(line)
+
+    def _try(self, polling: Polling, line: Line) -> None:
+        """Let a client that polls try a WebSocket."""
+        polling.tried = line
+        asyncio.get_running_loop().call_later(_UPGRADE_SECONDS, self._untried, line)
+
+    @property
+    def _tried(self) -> Line | None:
+        return None if self._polling is None else self._polling.tried
+
+    def _probed(self, line: Line, text: str) -> None:
         """Take what a client says that polls, and tries the WebSocket."""
-        if self._tried is not line:
-            return
         if text == f"{_PING.decode()}{_PROBE}":
             line.say(b"%b%b" % (_PONG, _PROBE.encode()))
-            if self._polled:
+            if self._is_polled:
                 self._keep(_NOOP)  # ends the poll
         elif text == _UPGRADE.decode():
-            self._tried = None
-            line.take, line.gone = self._hear, self._lost
-            self.upgrading = False
             self._move_to(line)
         else:
             self._untried(line)
 
     def _untried(self, line: Line) -> None:
         """Note that a WebSocket will not be used: the client goes on to poll."""
-        if self._tried is line:
-            self._tried = None
-            self.upgrading = False
+        polling = self._polling
+        if polling is not None and polling.tried is line:
+            polling.tried = None
+            polling.upgrading = False
             line.drop(GOING_AWAY, _LINGER)
 
     def _move_to(self, line: Line) -> None:
         """Send what was kept, and from now on everything, by a WebSocket."""
-        waiting = b"".join([ws_text(self._take()) for _ in range(len(self._kept))])
+        polling, self._polling = self._polling, None
         self._line = line
-        self.connected = self.upgraded = True
-        self._news.set()
-        if waiting:
-            line.socket.write(waiting)
+        self.connected = True
+        if polling is not None:
+            if polling:
+                line.socket.write(b"".join(map(ws_text, polling.take(len(polling)))))
+            polling.wake()
 
-    def _lost(self, orderly: bool) -> None:
-        self.end(TRANSPORT_CLOSE if orderly else TRANSPORT_ERROR)
+    def take_at_once(self, line: Line, text: str) -> bool:
+        """Take what has come on a WebSocket, unless it is a message: that may need time."""
+        if line is self._tried:
+            self._probed(line, text)
+        elif line is self._line and not self.closed:
+            try:
+                return self._taken(text)
+            except EngineIOError:
+                self.end(TRANSPORT_ERROR)
+        return True
 
-    async def _hear(self, text: str) -> None:
-        if self.closed:
-            return
-        try:
-            await self._take_in(text)
-        except EngineIOError:
-            self.end(TRANSPORT_ERROR)
+    async def take(self, line: Line, text: str) -> None:
+        """Take a message that has come on the WebSocket."""
+        await self._common.heard(self, text[1:])
+
+    def gone(self, line: Line, orderly: bool) -> None:
+        """Note the end of a WebSocket."""
+        if line is self._line:
+            self.end(TRANSPORT_CLOSE if orderly else TRANSPORT_ERROR)
+        else:
+            self._untried(line)
 
     # The end
 
@@ -376,9 +412,10 @@ class EngineSocket:
         """
         if self.closed:
             return
-        if self._tried is not None:
-            self._tried.socket.abort()
-            self._tried = None
+        polling = self._polling
+        if polling is not None and polling.tried is not None:
+            polling.tried.socket.abort()
+            polling.tried = None
         if self._line is not None:
             if abort:
                 self._line.socket.abort()
@@ -387,10 +424,11 @@ class EngineSocket:
         elif not abort:
             self._keep(_CLOSE)
         self.closed = True
-        self._news.set()
-        self._pulse.end()
+        if self._polling is not None:
+            self._polling.wake()
+        self._common.pulse.end(self.sid)
         self.know()
-        self._gone(self, reason)
+        self._common.gone(self, reason)
 
     async def close(self, wait: bool = True, abort: bool = False, reason: str = "") -> None:
         """Drop the transport; engineio's word for :meth:`end`."""
