@@ -98,7 +98,7 @@ class Admission:
         self._check_house()
         self._check_address(address)
         if self._rate.wait(self._restored, self._clock()):
-            raise _too_fast()
+            raise too_fast()
 
     def admit(self, mxid: Mxid, address: str | None) -> None:
         """Take a turn for a stream of a user's; their oldest goes where they have too many.
@@ -114,7 +114,7 @@ class Admission:
             text = "You open streams too fast."
             raise _refusal("user_rate", text, 429, (wait, wait + _JITTER))
         if self._rate.wait(self._restored, now):
-            raise _too_fast()
+            raise too_fast()
         self._restored = self._rate.took(self._restored, now)
         if self._hub.streams_of(mxid) >= self._limits.per_user:
             self._hub.close_oldest(mxid, CloseReason.TOO_MANY_STREAMS)
@@ -159,7 +159,8 @@ class Admission:
             )
 
 
-def _too_fast() -> LimitExceeded:
+def too_fast() -> LimitExceeded:
+    """Return what is said where too many want to be let in at once."""
     text = "Too many open streams at the same time. Come back in a moment."
     return _refusal("process_rate", text, 503, _TOO_FAST)
 

@@ -20,6 +20,7 @@ from multidict import CIMultiDict
 from ..core.errors import BridgeError
 from ..stream.sockets import Socket, Sockets
 from . import edge
+from .admission import too_fast
 from .asking import Asking, Opener
 from .cors import Cors
 from .decoding import decode_query
@@ -32,6 +33,9 @@ from .streams import SSE_PATH, WS_PATH, SubscribingQuery, open_sse, open_ws
 
 _OPENERS: Final = {SSE_PATH: open_sse, WS_PATH: open_ws}
 _HUNG_UP: Final = 499
+MOST_AT_ONCE: Final = 4096
+"""Streams that are being let in: their tokens are looked at, and their rooms."""
+
 _BUSY: Final = (429, 503)
 """Who is refused so is not to stay on the line."""
 
@@ -142,6 +146,7 @@ class QuickStreams:
         authenticate: Tells who asks for one.
         cors: Knows which pages may read the answer.
         openers: Open what is asked for under other paths, of which the log says little.
+        most: As many are let in at the same time; others are told to come back.
         clock: Seconds, monotonic, for the log's durations.
     """
 
@@ -151,12 +156,14 @@ class QuickStreams:
         authenticate: Callable[[Asking], Awaitable[Session]],
         cors: Cors,
         openers: Mapping[str, Opener] = {},
+        most: int = MOST_AT_ONCE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._streams = streams
         self._authenticate = authenticate
         self._cors = cors
         self._openers = openers
+        self._most = most
         self._beginnings = tuple(f"GET {path}".encode() for path in (*_OPENERS, *openers))
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
@@ -228,6 +235,8 @@ class QuickStreams:
         """
         asking = visit.asking
         try:
+            if len(self._tasks) > self._most:
+                raise too_fast()
             if opener := self._openers.get(asking.path):
                 await opener.open(visit)
                 return 101

@@ -246,6 +246,17 @@ async def test_who_is_sent_away_is_told_when_to_come_back(house: House) -> None:
     assert house.hub.count == 3
 
 
+async def test_only_so_many_are_let_in_at_once(house: House) -> None:
+    house.quick._most = 1
+    waiting = asyncio.create_task(house.ask("door", SSE, {"X-User": "slow"}))
+    await house.asked.wait()
+    answer = await house.ask("door", SSE, ANN)
+    assert answer.status == "HTTP/1.1 503 Service Unavailable"
+    assert b"at the same time" in answer.body
+    house.waits.set()
+    assert (await waiting).status == "HTTP/1.1 200 OK"
+
+
 async def test_a_door_that_closes_lets_in_who_was_asked_already(house: House) -> None:
     waiting = asyncio.create_task(house.ask("door", SSE, {"X-User": "slow"}))
     await house.asked.wait()
