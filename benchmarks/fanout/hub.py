@@ -27,6 +27,7 @@ from openmeet_bridge.app import run_loop
 from openmeet_bridge.app.door import Door
 from openmeet_bridge.app.listeners import public_app
 from openmeet_bridge.app.services import Services
+from openmeet_bridge.app.serving import spare_what_stays
 from openmeet_bridge.app.streams import open_streams
 from openmeet_bridge.bridge.identity import Identity
 from openmeet_bridge.bridge.streams import Streams
@@ -160,6 +161,7 @@ async def _serve(config: Config, port: int, pace: Pace | None) -> int:
         address = config.listen.public
         door = Door(hub.public.quick, cast("web.Server", runner.server))
         door.open(address.host, address.port, backlog=_BACKLOG, reuse_port=False)
+        spare_what_stays()
         await asyncio.gather(*(one() for one in hub.loops))
     return 0
 

@@ -25,7 +25,10 @@ from .buses import bus_server
 
 log = structlog.get_logger(__name__)
 
-_TURN = 0.0002
+_COLLECT = (10_000, 20, 50)
+"""When garbage is collected: everything but seldom, as all readers wait meanwhile."""
+
+_TURN = 0.0001
 """Seconds after which a thread lets another one run."""
 
 
@@ -56,6 +59,7 @@ def run_loop(work: Coroutine[Any, Any, int]) -> int:
     """Run on uvloop where it is installed (extra ``speed``), else on asyncio's own loop."""
     # Should a thread compute one day: the loop gets its turn soon (see stream/writing).
     sys.setswitchinterval(_TURN)
+    gc.set_threshold(*_COLLECT)
     try:
         import uvloop
     except ImportError:
@@ -78,6 +82,12 @@ def allow_many_files() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def spare_what_stays() -> None:
+    """Let the garbage collector pass over what is there now: to look takes a tenth of a second."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextlib.asynccontextmanager
@@ -141,9 +151,7 @@ async def _work(
     block: AbstractAsyncContextManager[object], started: asyncio.Event, stop: asyncio.Event
 ) -> None:
     async with block:
-        # What is there now stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+        spare_what_stays()
         started.set()
         await stop.wait()
         log.info("bridge.stopping")

@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-PACES: Final = (0.0, 0.010, 0.020)
+PACES: Final = (0.0, 0.010, 0.015, 0.020)
 """Seconds from the beginning of one sweep to that of the next, from none to the most."""
 
 _WINDOW = 0.25
-_BUSY = 0.5
+_BUSY = 0.4
 _IDLE = 0.2
 _GATHERED = 1.15
 """Entries in each sweep below which there is nothing to gain by waiting: they come one by one."""

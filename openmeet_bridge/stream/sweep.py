@@ -27,7 +27,7 @@ _MOMENT: Final = 0.004
 """Seconds for which entries are gathered while others are on their way: less than anybody feels."""
 
 MOST_BEHIND: Final = 8
-"""So many pieces of the log may come before all readers have the first one."""
+"""So many pieces of the log may wait before all readers have the first one."""
 
 
 class Sweep:
@@ -61,8 +61,8 @@ class Sweep:
             urgent: How many readers, the first ones, come before all who are owed something.
         """
         left = SLICE
-        if self._shares:
-            self._pieces += 1
+        before = len(self._shares)
+        if before:
             self._mark()
             left = min(urgent, SLICE)
         for share in shares:
@@ -73,6 +73,8 @@ class Sweep:
                 share.readers = readers[left:] if left else readers
                 self._later(share)
             left = max(0, left - len(readers))
+        # What small rooms get at once does not add up, however long a large one takes.
+        self._pieces += 0 < before < len(self._shares)
 
     def settle(self, reader: Subscriber) -> None:
         """Write now what is owed to a reader."""

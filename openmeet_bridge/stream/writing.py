@@ -24,8 +24,8 @@ Short = tuple[Subscriber, int]
 _LOOK: Final = 16
 """Writes between two looks at the clock."""
 
-_STALLED: Final = 0.002
-"""Seconds for so many writes in which something else must have run: they take 0.06 ms."""
+_STALLED: Final = 0.0005
+"""Seconds for so many writes in which something else must have run: they take 0.1 ms."""
 
 _COMPUTES: Final = 0.1
 """Part of the time for which other threads must have worked to be what has run."""
