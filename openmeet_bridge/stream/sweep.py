@@ -23,6 +23,10 @@ from .writing import Writer
 SLICE: Final = 250
 """Readers who are written to before the event loop has its turn: about a millisecond."""
 
+_SHORT: Final = 100
+_LONG: Final = 2000
+"""Readers to go from whom on slices are shorter: what else there is to do waits for many of them."""
+
 _MOMENT: Final = 0.004
 """Seconds for which entries are gathered while others are on their way: less than anybody feels."""
 
@@ -144,7 +148,8 @@ class Sweep:
 
     def _go_on(self) -> None:
         """Write a slice of what is owed."""
-        left = SLICE
+        first = self._shares[0]
+        left = _SHORT if len(first.readers) - first.done > _LONG else SLICE
         while left and self._shares:
             share = self._shares[0]
             some = share.readers[share.done : share.done + left]
