@@ -32,6 +32,29 @@ def describe() -> dict[str, str]:
     }
 
 
+class Stolen:
+    """How much of the processors others on the same host have taken, from its making on."""
+
+    def __init__(self) -> None:
+        self._before = _ticks()
+
+    def __str__(self) -> str:
+        before, now = self._before, _ticks()
+        if now is None or before is None or now[1] == before[1]:
+            return "not known"
+        return f"{100 * (now[0] - before[0]) / (now[1] - before[1]):.1f} %"
+
+
+def _ticks() -> tuple[int, int] | None:
+    """Return what was stolen of the processors' time, and all of it (proc(5), ``/proc/stat``)."""
+    try:
+        with Path("/proc/stat").open() as file:
+            ticks = [int(one) for one in file.readline().split()[1:9]]
+    except (OSError, ValueError):
+        return None
+    return (ticks[7], sum(ticks)) if len(ticks) == 8 else None
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -71,6 +71,7 @@ def main(
     """
     began = time.monotonic()
     described = machine.describe()
+    stolen = machine.Stolen()
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fanout-")))
         try:
@@ -95,7 +96,9 @@ def main(
             for report in one.reports:
                 click.echo(f"\n{report.text()}")
         failed = {one: why for one, why in bench.left_out.items() if one in MEASUREMENTS}
+    described["stolen by others on the host"] = str(stolen)
     click.echo(f"\n{goals_report(found.goals).text()}")
+    click.echo(f"\nStolen by others on the host meanwhile: {stolen}.")
     click.echo(f"\nTook {(time.monotonic() - began) / 60:.1f} minutes.")
     if folder is not None:
         results.write(folder, described | failed, found, quick=quick)

@@ -25,7 +25,7 @@ SLICE: Final = 250
 
 _SHORT: Final = 100
 _LONG: Final = 2000
-"""Readers to go from whom on slices are shorter: what else there is to do waits for many of them."""
+"""Readers to go from whom on slices are shorter: what else there is to do waits for many."""
 
 _MOMENT: Final = 0.004
 """Seconds for which entries are gathered while others are on their way: less than anybody feels."""
