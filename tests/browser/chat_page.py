@@ -73,3 +73,23 @@ def banner(page: Page) -> Locator:
 def connected(page: Page) -> Locator:
     """The sign that everything comes in live."""
     return page.get_by_title("Connected", exact=True)
+
+
+_HAS_DRAFT = """async (words) => {
+    const done = (request) => new Promise((found) => {
+        request.onsuccess = () => found(request.result);
+    });
+    for (const { name } of await indexedDB.databases()) {
+        const database = await done(indexedDB.open(name));
+        const store = database.transaction('drafts').objectStore('drafts');
+        const drafts = await done(store.getAll());
+        database.close();
+        if (drafts.some((draft) => draft.text === words)) return true;
+    }
+    return false;
+}"""
+
+
+def draft_is_kept(page: Page, words: str) -> None:
+    """Waits until the browser has what is being written; a page that goes at once may lose it."""
+    page.wait_for_function(_HAS_DRAFT, arg=words)

@@ -10,7 +10,15 @@ import pytest
 from playwright.sync_api import Browser, expect
 from playwright.sync_api import TimeoutError as PatienceError
 
-from tests.browser.chat_page import at_end, composer, room_link, say, scroll_back_to, texts
+from tests.browser.chat_page import (
+    at_end,
+    composer,
+    draft_is_kept,
+    room_link,
+    say,
+    scroll_back_to,
+    texts,
+)
 from tests.browser.fake_stage import FakeStage, fake_stage
 from tests.browser.windows import PHONE
 
@@ -211,6 +219,7 @@ def test_unsent_words_outlast_a_reload(stage: FakeStage) -> None:
     expect(page.get_by_text("It is tried again.")).to_be_visible()
     say(page, "after it")
     composer(page).fill("half a thought")
+    draft_is_kept(page, "half a thought")
     page.reload()
     expect(page.locator(".message--mine").last.get_by_title("Sent")).to_be_visible()
     expect(page.get_by_text("It is tried again.")).to_be_hidden()

