@@ -70,6 +70,11 @@ class Admission:
         """Return from how many addresses streams are open."""
         return len(self._addresses)
 
+    @property
+    def room(self) -> int:
+        """Return how many more streams there may be."""
+        return max(0, self._limits.streams - self._hub.count)
+
     def address(self, request: Asking) -> str | None:
         """Return what the streams of a request's client are counted by; None: they are not."""
         return self._peers.address(request)

@@ -172,6 +172,11 @@ class QuickStreams:
         """Return how many are being let in."""
         return len(self._tasks)
 
+    @property
+    def room(self) -> int:
+        """Return how many more streams there may be."""
+        return self._streams.admission.room
+
     def take(self, own: socket.socket, address: str, said: bytes, then: Then) -> bool:
         """Take a connection over, if a stream is asked for on it in the usual way.
 

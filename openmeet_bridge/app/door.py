@@ -12,6 +12,8 @@ from ..api.quick_streams import QuickStreams
 from ..stream.arrivals import Arrivals, listening_path, listening_sockets
 
 _SETTLE = 2.0
+_FEW = 256
+"""So many may stand in the door, and as many more as could have a stream: all may come at once."""
 
 
 class Door:
@@ -25,7 +27,7 @@ class Door:
     def __init__(self, quick: QuickStreams, server: Callable[[], asyncio.Protocol]) -> None:
         self._quick = quick
         self._server = server
-        self._arrivals = Arrivals(self._met)
+        self._arrivals = Arrivals(self._met, lambda: _FEW + quick.room)
         self._showing: set[asyncio.Task[None]] = set()
         self._path: tuple[str, int] | None = None
 

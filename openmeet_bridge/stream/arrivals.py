@@ -24,9 +24,6 @@ _AT_ONCE: Final = 32
 """Connections that are accepted before the event loop does what else there is."""
 
 _LOOK: Final = 8192
-_SILENT: Final = 256
-"""Fewer than the open files that are kept free for what is no stream."""
-
 _PATIENCE: Final = 30.0
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE: Final = 1.0
@@ -45,13 +42,13 @@ class Arrivals:
 
     Args:
         met: Takes over each of them.
-        silent: As many may wait; who has waited longest goes when there are more.
+        room: Tells how many may wait; who has waited longest goes when there are more.
         patience: Seconds after which who has said nothing goes.
     """
 
-    def __init__(self, met: Met, *, silent: int = _SILENT, patience: float = _PATIENCE) -> None:
+    def __init__(self, met: Met, room: Callable[[], int], *, patience: float = _PATIENCE) -> None:
         self._met = met
-        self._most = silent
+        self._room = room
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
@@ -125,7 +122,7 @@ class Arrivals:
             one.close()
 
     def _wait(self, one: socket.socket, address: str) -> None:
-        if len(self._silent) >= self._most:
+        if self._silent and len(self._silent) >= self._room():
             self._dismiss(next(iter(self._silent)), "pushed_out")
         number = one.fileno()
         CONNECTIONS_SILENT.inc()

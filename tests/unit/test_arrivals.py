@@ -20,10 +20,10 @@ from openmeet_bridge.telemetry import CONNECTIONS_DISMISSED, CONNECTIONS_SILENT
 class Porch:
     """An address, and who has come to it."""
 
-    def __init__(self, **limits: float) -> None:
+    def __init__(self, room: int = 100, patience: float = 60) -> None:
         self.met: list[tuple[bytes, str]] = []
         self.taken: list[socket.socket] = []
-        self.arrivals = Arrivals(self._met, **limits)  # type: ignore[arg-type]
+        self.arrivals = Arrivals(self._met, lambda: room, patience=patience)
         (self.listening,) = listening_sockets("127.0.0.1", 0, backlog=16, reuse_port=False)
         self.address = self.listening.getsockname()
         self.arrivals.accept([self.listening])
@@ -94,7 +94,7 @@ async def test_who_goes_without_a_word_is_forgotten(porch: Porch) -> None:
 
 async def test_there_is_room_for_so_many_only() -> None:
     before = dismissed("pushed_out")
-    porch = Porch(silent=2)
+    porch = Porch(room=2)
     first, *others = [await porch.come() for _ in range(4)]
     assert await is_closed(first)
     assert await is_closed(others[0])

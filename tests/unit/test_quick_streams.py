@@ -93,7 +93,7 @@ class House:
         await web.TCPSite(self.runner, "127.0.0.1", 0).start()
         assert self.runner.server is not None
         self.door = Door(self.quick, self.runner.server)
-        _, port = self.door.open("127.0.0.1", 0, backlog=16, reuse_port=False)
+        _, port = self.door.open("127.0.0.1", 0, backlog=512, reuse_port=False)
         self.ports = {"server": self.runner.addresses[0][1], "door": port}
 
     async def close(self) -> None:
@@ -244,6 +244,20 @@ async def test_who_is_sent_away_is_told_when_to_come_back(house: House) -> None:
     assert answer.status == "HTTP/1.1 503 Service Unavailable"
     assert int(answer.fields["Retry-After"]) > 0
     assert house.hub.count == 3
+
+
+async def test_as_many_may_stand_in_the_door_as_could_have_a_stream(house: House) -> None:
+    assert house.quick.room == 3
+    await house.ask("door", SSE, ANN)
+    assert house.quick.room == 2
+    crowd = [await asyncio.open_connection("127.0.0.1", house.ports["door"]) for _ in range(280)]
+    house.writers.extend(writer for _, writer in crowd)
+    # The oldest have gone: 256 may be there for something else, and two could have a stream.
+    for reader, _ in crowd[:22]:
+        assert await reader.read() == b""
+    _, writer = crowd[22]
+    writer.write(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (await crowd[22][0].readline()).startswith(b"HTTP/1.1 404")
 
 
 async def test_only_so_many_are_let_in_at_once(house: House) -> None:
