@@ -39,8 +39,8 @@ class Cable:
 
     def close(self) -> None:
         """Ends it."""
-        self.cut()
-        self._server.close()
+        self._whole = False
+        self._thread.run(self._end())
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -48,7 +48,8 @@ class Cable:
         self._tasks.add(task)
         try:
             if self._whole:
-                await self._join(reader, writer)
+                with suppress(asyncio.CancelledError):  # asyncio would log it as a mistake
+                    await self._join(reader, writer)
         finally:
             self._tasks.discard(task)
             writer.transport.abort()
@@ -61,6 +62,13 @@ class Cable:
                 both.create_task(_pass_on(far_reader, writer))
         finally:
             far_writer.transport.abort()
+
+    async def _end(self) -> None:
+        self._server.close()
+        # Who was accepted just now has its task in the next turn, and its end in the one after.
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await self._break()
 
     async def _break(self) -> None:
         tasks = list(self._tasks)
