@@ -114,7 +114,7 @@ def _report(rounds: Sequence[Round]) -> Report:
         "`each` does one send() for each reader and event, `batch` one for all that waits. Neither",
         "the floor nor nchan or aiohttp check tokens; none but the bridge knows who is where.",
         "Over Socket.IO the bridge sends each message under both names that the web app knows.",
-        "Where its core is busy and events come fast, the bridge gathers them for 10 or 20 ms;",
+        "Where its core is busy and events come fast, the bridge gathers them for 10 to 20 ms;",
         "`unpaced` never does.",
     ]
     return report

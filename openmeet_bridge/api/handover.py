@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import web
@@ -60,8 +63,8 @@ class HandedRequest:
 
 
 def head(status: int, headers: Mapping[str, str]) -> bytes:
-    """Return the head of a response (RFC 9112, sections 4 and 5)."""
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
+    """Return the head of a response (RFC 9112, sections 4 and 5), with its date."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Date: {_date(int(time.time()))}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "\r\n"]).encode()
 
@@ -74,6 +77,12 @@ def upgrade_headers(key: str, deflate: str | None = None) -> dict[str, str]:
         "Sec-WebSocket-Accept": accept_key(key),
     }
     return headers | ({"Sec-WebSocket-Extensions": deflate} if deflate else {})
+
+
+@lru_cache(1)
+def _date(second: int) -> str:
+    """Return a time as answers carry it (RFC 9110, section 6.6.1)."""
+    return formatdate(second, usegmt=True)
 
 
 async def _all_written(transport: asyncio.WriteTransport) -> None:

@@ -65,6 +65,9 @@ class Door:
         """Let go of everybody who is in the door still."""
         self._arrivals.close()
         await self._quick.stop()
+        # Who was refused until now is the HTTP server's, which ends after this.
+        if self._showing:
+            await asyncio.wait(self._showing)
 
     def _remove_path(self) -> None:
         """Leave no socket behind, unless it is one that has replaced ours."""

@@ -11,8 +11,9 @@ import errno
 import os
 import select
 import socket
+import stat
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -28,6 +29,7 @@ _PATIENCE: Final = 30.0
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAUSE: Final = 1.0
 
+_NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _MODE: Final = 0o660
 
 Met = Callable[[socket.socket, str, bytes], None]
@@ -74,7 +76,7 @@ class Arrivals:
             one = self._listening.pop()
             self._loop.remove_reader(one)
             one.close()
-        self._ready()
+        self._ready(max(1, len(self._silent)))
 
     def close(self) -> None:
         """Accept no more, and close the connections of those who have said nothing."""
@@ -131,8 +133,8 @@ class Arrivals:
         if self._timer is None:
             self._timer = self._loop.call_later(self._patience, self._impatient)
 
-    def _ready(self) -> None:
-        for number, _ in self._epoll.poll(0, _AT_ONCE):
+    def _ready(self, most: int = _AT_ONCE) -> None:
+        for number, _ in self._epoll.poll(0, most):
             one, address, _ = self._silent[number]
             said = _said(one)
             if said:
@@ -175,7 +177,7 @@ def _said(one: socket.socket) -> bytes | None:
 def listening_sockets(
     host: str, port: int, *, backlog: int, reuse_port: bool
 ) -> list[socket.socket]:
-    """Return sockets that listen on every address that a host has.
+    """Return sockets that listen on every address that a host has, and this machine, too.
 
     Args:
         host: A name or an address; empty for all of this machine's.
@@ -187,21 +189,39 @@ def listening_sockets(
         OSError: An address is taken, is not this machine's, or there is none.
     """
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    missing: OSError | None = None
     with contextlib.ExitStack() as opened:
         sockets = []
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            one = opened.enter_context(socket.socket(family, kind, protocol))
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if reuse_port:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            one.setblocking(False)
-            one.bind(address)
+        for family, _, _, _, address in dict.fromkeys(found):
+            try:
+                one = _bound(family, address, reuse_port=reuse_port)
+            except OSError as error:
+                # A name may stand for an address of IPv6, too, on a machine that has none.
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = error
+                continue
+            opened.enter_context(one)
             one.listen(backlog)
             sockets.append(one)
+        if missing is not None and not sockets:
+            raise missing
         opened.pop_all()
     return sockets
+
+
+def _bound(family: int, address: tuple[Any, ...], *, reuse_port: bool) -> socket.socket:
+    with contextlib.ExitStack() as opened:
+        one = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setblocking(False)
+        one.bind(address)
+        opened.pop_all()
+    return one
 
 
 def listening_path(path: str, *, backlog: int, replaces: bool) -> socket.socket:
@@ -213,17 +233,20 @@ def listening_path(path: str, *, backlog: int, replaces: bool) -> socket.socket:
         replaces: Whether one that listens there is replaced too: it ends soon.
 
     Raises:
-        OSError: Somebody listens there, or it cannot be made there.
+        OSError: Somebody listens there, something else is there, or it cannot be made there.
     """
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise OSError(errno.EEXIST, "there is something that is no socket")
     if not replaces and _is_listening(path):
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     made = f"{path}.new-{os.getpid()}"
     with contextlib.ExitStack() as opened:
         one = opened.enter_context(socket.socket(socket.AF_UNIX))
         one.setblocking(False)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # of one that has crashed just here
             os.unlink(made)
         one.bind(made)
+        opened.callback(os.unlink, made)
         # Nobody can connect before it listens.
         os.chmod(made, _MODE)
         one.listen(backlog)
@@ -234,8 +257,11 @@ def listening_path(path: str, *, backlog: int, replaces: bool) -> socket.socket:
 
 def _is_listening(path: str) -> bool:
     with socket.socket(socket.AF_UNIX) as one:
+        one.setblocking(False)
         try:
             one.connect(path)
         except (FileNotFoundError, ConnectionRefusedError):
             return False
+        except BlockingIOError:  # so many others wait there
+            pass
     return True

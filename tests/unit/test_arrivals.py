@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -175,3 +177,49 @@ async def test_a_proxy_comes_by_a_path(porch: Porch, tmp_path: Path) -> None:
 def test_a_path_that_cannot_be_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         listening_path(str(tmp_path / "nowhere" / "public.sock"), backlog=1, replaces=False)
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "public.sock"
+    path.write_text("something dear")
+    for replaces in (False, True):
+        with pytest.raises(OSError, match="no socket"):
+            listening_path(str(path), backlog=1, replaces=replaces)
+    assert path.read_text() == "something dear"
+
+
+def test_a_path_with_a_crowd_before_it_is_in_use(tmp_path: Path) -> None:
+    path = str(tmp_path / "public.sock")
+    with listening_path(path, backlog=0, replaces=False), contextlib.ExitStack() as crowd:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                one = crowd.enter_context(socket.socket(socket.AF_UNIX))
+                one.setblocking(False)
+                one.connect(path)
+        with pytest.raises(OSError, match="in use"):
+            listening_path(path, backlog=1, replaces=False)
+
+
+def test_an_address_that_this_machine_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = socket.getaddrinfo
+    elsewhere = found("192.0.2.1", 0, type=socket.SOCK_STREAM)
+
+    def both(*place: Any, **more: Any) -> Any:
+        return elsewhere + found("127.0.0.1", 0, type=socket.SOCK_STREAM)
+
+    with pytest.raises(OSError, match="assign"):
+        listening_sockets("192.0.2.1", 0, backlog=1, reuse_port=False)
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    (one,) = listening_sockets("both.example", 0, backlog=1, reuse_port=False)
+    assert one.getsockname()[0] == "127.0.0.1"
+    one.close()
+
+
+async def test_all_who_have_said_something_are_met_at_the_end(porch: Porch) -> None:
+    crowd = [await porch.come() for _ in range(50)]
+    await porch.until(lambda: len(porch.arrivals) == 50)
+    for one in crowd:
+        one.send(b"just in time")
+    porch.arrivals.accept_no_more()
+    assert len(porch.met) == 50

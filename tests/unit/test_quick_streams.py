@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,7 @@ async def test_both_ways_answer_the_same(
         answers = [await house.ask(way, target, headers) for way in ("server", "door")]
     server, door = answers
     assert server.essence == door.essence
+    assert all(parsedate_to_datetime(one.fields["Date"]) for one in answers)
     assert server.status.startswith(f"HTTP/1.1 {status} ")
     assert {one.fields.get("X-Request-Id", "") == "my-own" for one in answers} == {
         "X-Request-Id" in headers

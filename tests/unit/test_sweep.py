@@ -122,6 +122,34 @@ async def test_too_much_at_once_is_waited_for(sweep: Sweep) -> None:
     assert not sweep.under_way
 
 
+async def test_what_a_small_room_gets_at_once_is_not_waited_for(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep.send([Share(SSE, [frame(0)], [reader() for _ in range(300)])])
+    few = [reader()]
+    for number in range(1, 2 * MOST_BEHIND):
+        sweep.send([Share(SSE, [frame(number)], list(few))], urgent=1)
+    assert sink(few[0]).got == list(range(1, 2 * MOST_BEHIND))
+    monkeypatch.setattr(sweep_module, "_MOMENT", 0.0)
+    await sweep.keep_up()
+    assert sweep.under_way
+
+
+async def test_a_long_sweep_goes_in_shorter_slices(
+    sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "_LONG", 5)
+    monkeypatch.setattr(sweep_module, "_SHORT", 1)
+    crowd = [reader() for _ in range(12)]
+    sweep.send([Share(SSE, [frame(1)], list(crowd))])
+    reached = []
+    while sweep.under_way:
+        reached.append(sum(bool(sink(one).got) for one in crowd))
+        await asyncio.sleep(0)
+    assert reached == [3, 4, 5, 6, 7, 10]
+    assert [sink(one).got for one in crowd] == [[1]] * 12
+
+
 _rooms = st.lists(st.sets(st.integers(0, 9), min_size=1), min_size=1, max_size=4)
 _acts = st.lists(st.one_of(st.integers(0, 3), st.none(), st.just("settle")), max_size=20)
 
