@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
-from .loop_thread import LoopThread, loop_thread
+from tests.support.loop_thread import LoopThread, loop_thread
 
 _CHUNK = 1 << 16
 

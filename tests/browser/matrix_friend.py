@@ -8,9 +8,8 @@ from typing import Any
 
 import nio  # type: ignore[import-untyped]
 
+from tests.support.loop_thread import LoopThread, loop_thread
 from tests.support.matrix_user import MatrixUser, Seen
-
-from .loop_thread import LoopThread, loop_thread
 
 
 class MatrixFriend:

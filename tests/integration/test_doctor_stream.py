@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec import structs
 from yarl import URL
 
 from openmeet_bridge.demo.synapse import HOST
@@ -93,6 +94,33 @@ async def well(chat: Chat, folder: Path) -> AsyncIterator[dict[str, Order]]:
         }
 
 
+@asynccontextmanager
+async def standstills() -> AsyncIterator[list[float]]:
+    """Measures for how many seconds this process got no turn, again and again."""
+    lengths = [0.0]
+    loop = asyncio.get_running_loop()
+
+    async def measure() -> None:
+        while True:
+            before = loop.time()
+            await asyncio.sleep(0.05)
+            lengths.append(loop.time() - before - 0.05)
+
+    task = asyncio.create_task(measure())
+    yield lengths
+    task.cancel()
+
+
+def without_late_heartbeats(findings: Findings) -> Findings:
+    """The findings as they would be had no heartbeat been late."""
+    return {
+        check: structs.replace(one, outcome=Outcome.OK)
+        if one.outcome is Outcome.WARN and "nothing came for" in one.text
+        else one
+        for check, one in findings.items()
+    }
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def found(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory
@@ -113,7 +141,11 @@ async def found(
             url = await stack.enter_async_context(stream_fault_proxy(bridge, fault))
             user = await chat.world.here.user("Una")
             orders[name] = Order(Target(URL(url), SHORT), [caller(user)])
-        results = await asyncio.gather(*map(examined, orders.values()))
+        async with standstills() as lengths:
+            results = await asyncio.gather(*map(examined, orders.values()))
+        if max(lengths) > HEARTBEAT / 8:
+            # A machine that stands still makes heartbeats late, and says nothing of the bridge.
+            results = [without_late_heartbeats(findings) for findings in results]
         yield dict(zip(orders, results, strict=True))
 
 
@@ -143,10 +175,7 @@ OWN_API = {
 )
 async def test_nothing_is_wrong(found: dict[str, Findings], name: str, skipped: set[str]) -> None:
     findings = found[name]
-    wrong = [one for one in findings.values() if one.outcome in ("fail", "warn")]
-    # A machine that stands still for seconds makes one heartbeat late, and says nothing of proxies.
-    assert not [text(one) for one in wrong if "nothing came for" not in one.text]
-    assert all(one.outcome is Outcome.WARN for one in wrong)
+    assert not [text(one) for one in findings.values() if one.outcome in ("fail", "warn")]
     # Socket.IO asks for a sign of life every 25 seconds: nobody waits for that here.
     assert of(findings, Outcome.SKIP) - {"socketio_heartbeats"} == skipped
 

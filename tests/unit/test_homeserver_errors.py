@@ -66,11 +66,15 @@ async def fake() -> Fake:
 
 
 @pytest.fixture
-async def client(fake: Fake) -> AsyncIterator[Homeserver]:
+async def timeouts() -> Timeouts:
+    return Timeouts()
+
+
+@pytest.fixture
+async def client(fake: Fake, timeouts: Timeouts) -> AsyncIterator[Homeserver]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", fake.handle)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        timeouts = Timeouts(connect=0.5, total=0.5)
         yield Homeserver(session, str(server.make_url("/base/")), TOKEN, timeouts=timeouts)
 
 
@@ -138,14 +142,18 @@ async def test_no_verdict_means_try_again(client: Homeserver, fake: Fake, answer
     assert len(fake.requests) == 1
 
 
+@pytest.mark.parametrize("timeouts", [Timeouts(connect=0.2, total=0.2)])
 async def test_a_slow_answer_is_given_up(client: Homeserver, fake: Fake) -> None:
+    given_up = asyncio.Event()
+
     async def answer(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(5)
+        await given_up.wait()
         return web.json_response({})
 
     fake.answer = answer
     with pytest.raises(HomeserverUnavailable, match="no answer"):
         await _send(client)
+    given_up.set()
 
 
 async def test_a_cut_connection(client: Homeserver, fake: Fake) -> None:

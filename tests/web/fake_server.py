@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import json
 import secrets
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.support.loop_thread import loop_thread
 from tests.web.fake_api import FakeApi
 from tests.web.fake_data import PEOPLE, SILENT, TENANT, FakeRoom, Json, Line, person
 from tests.web.fake_world import Fault, Frame
@@ -340,12 +340,9 @@ class Fake(FakeApi):
 
 
 @contextlib.contextmanager
-def running() -> Any:
+def running() -> Iterator[str]:
     """The fake server in a thread of its own; gives its address."""
-    loop = asyncio.new_event_loop()
     runner = web.AppRunner(Fake().app(), shutdown_timeout=0.1)
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
 
     async def start() -> int:
         await runner.setup()
@@ -354,14 +351,21 @@ def running() -> Any:
         port: int = runner.addresses[0][1]
         return port
 
-    port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
-        loop.close()
+    async def end() -> None:
+        server = runner.server
+        assert server is not None
+        await runner.cleanup()
+        # Whom the loop accepted just before the end, the server meets in the next turns only.
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await server.shutdown(0)
+
+    with loop_thread() as thread:
+        port = thread.run(start())
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            thread.run(end())
 
 
 def main() -> None:
