@@ -14,6 +14,10 @@ class NotSettled(Exception):
     """All was done, but the log does not show it yet. To be looked at again."""
 
 
+class Overtaken(Exception):
+    """The directory has changed meanwhile, and says something else. To be looked at anew."""
+
+
 async def echoed(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until the log shows what was asked for.
 

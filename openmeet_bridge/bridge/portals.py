@@ -72,6 +72,7 @@ class Portals:
             naming=naming,
             views=self._views,
             half_made=HalfMade(homeserver, naming.bot),
+            rules=rules,
             now=now,
         )
         self._closing = RoomClosing(self._means)
@@ -111,6 +112,7 @@ class Portals:
         Raises:
             HomeserverError: A step failed; what was done stays, and the rest can be tried again.
             NotSettled: The homeserver has accepted all, but its echo has not come in yet.
+            Overtaken: Somebody is not to be in any more; the rest is done.
             Unavailable: The database is away.
         """
         # By its room: while that is settled, the portal may get another name.

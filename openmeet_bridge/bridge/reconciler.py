@@ -22,7 +22,7 @@ from ..storage import jobs
 from ..storage.database import Connection, Database
 from ..storage.jobs import Job
 from ..telemetry import JOBS
-from .echo import NotSettled
+from .echo import NotSettled, Overtaken
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,7 @@ Work = Callable[[TenantId, str], Awaitable[None]]
 
 _LEASE = 300.0
 _IDLE = 5.0
+_MOMENT = 0.1
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 300.0
 _TRIES_WHEN_REFUSED = 5
@@ -117,6 +118,10 @@ class Reconciler:
         try:
             async with asyncio.timeout(_LEASE - 10):
                 await work(job.tenant, job.slug)
+        except Overtaken as reason:
+            log.info("job.overtaken", tenant=job.tenant, slug=job.slug, reason=str(reason))
+            JOBS.labels("retried").inc()
+            await self._note(lambda connection: jobs.postpone(connection, job, _MOMENT, None))
         except (HomeserverError, NotSettled, BridgeError, TimeoutError) as error:
             await self._failed(job, error)
         except Exception as error:

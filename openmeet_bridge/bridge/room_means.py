@@ -10,13 +10,15 @@ from datetime import datetime
 import msgspec
 
 from ..core.directory import Portal
-from ..core.ids import Mxid, PortalRef, RoomId, UserSlug
+from ..core.ids import Mxid, PortalRef, RoomId, TenantId, UserSlug
 from ..core.naming import Naming
 from ..core.room_plan import Applied
+from ..core.rules import Place, Rules
 from ..matrix.homeserver import Homeserver
-from ..storage import portals, rooms
+from ..storage import directory, portals, rooms
 from ..storage.database import Connection, Database
 from ..storage.portals import Room
+from .echo import Overtaken
 from .ghosts import Ghosts
 from .half_made import HalfMade
 from .room_steps import Outcome, Prepare, RoomSteps
@@ -28,6 +30,7 @@ class Means:
     """Everything that changes rooms.
 
     Attributes:
+        rules: Of each tenant.
         aliases: Held while an alias moves from one room to another.
         now: Tells the time.
     """
@@ -38,6 +41,7 @@ class Means:
     naming: Naming
     views: RoomViews
     half_made: HalfMade
+    rules: Callable[[TenantId], Rules]
     now: Callable[[], datetime]
     aliases: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -57,11 +61,22 @@ class Means:
         )
 
     def preparing(self, ref: PortalRef, slugs: Mapping[Mxid, UserSlug]) -> Prepare:
-        """Return what makes these ghosts exist, each once, before they are brought in."""
+        """Return what makes these ghosts exist, each once, before they are brought in.
+
+        It looks each time whether they may still be: to bring many in takes long, and who is
+        taken out meanwhile must not come in.
+        """
         ready: set[Mxid] = set()
 
         async def prepare(mxid: Mxid) -> None:
-            if mxid in ready or mxid not in slugs:
+            if mxid not in slugs:
+                return
+            async with self.database.connection() as connection:
+                member, override = await directory.word_on(connection, ref, mxid)
+            standing = self.rules(ref.tenant).standing(ref.kind, member, override)
+            if standing.place is not Place.IN:
+                raise Overtaken(f"{mxid} is not to be in any more")
+            if mxid in ready:
                 return
             # The profile first: then the homeserver's first word of a member has the name.
             await self.ghosts.refresh(ref.tenant, slugs[mxid])

@@ -16,7 +16,7 @@ from ..matrix.errors import HomeserverUnavailable, Refused, TokenRefused
 from ..storage import directory, portals, webhooks
 from ..storage.database import Connection
 from ..storage.portals import Room
-from .echo import echoed
+from .echo import Overtaken, echoed
 from .pacing import few_at_once
 from .room_creation import RoomCreation
 from .room_means import Means, record
@@ -50,6 +50,7 @@ class Settling:
         self._prepare = means.preparing(self._ref, self._slugs)
         self._outcome = Outcome()
         self._coming = Outcome()
+        self._kicked: frozenset[Mxid] = frozenset()
 
     async def run(self) -> None:
         """Plan, carry out, and wait until the log shows it.
@@ -57,12 +58,15 @@ class Settling:
         Raises:
             HomeserverError: A step failed, or somebody could not be brought in or put out.
             NotSettled: The log does not show it all yet.
+            Overtaken: Somebody is not to be in any more; the rest is done.
         """
         room, present = await self._room()
         planned = plan(self._wanted, present, self._means.now())
         work = self._means.steps(self._ref, room.room_id, self._prepare)
         room = await self._carry_out(work, room, planned)
+        self._look_back()
         await echoed(lambda: self._holds(room))
+        self._look_back()
         await self._finish(room)
         for error in self._refused().values():
             raise error
@@ -91,7 +95,7 @@ class Settling:
                 ready.add(mxid)
             except TokenRefused:
                 raise
-            except Refused:
+            except (Refused, Overtaken):
                 return
 
         await few_at_once(mxids, prepare)
@@ -113,9 +117,15 @@ class Settling:
             raise
         return await self._note(room, applied, self._failed())
 
+    def _look_back(self) -> None:
+        """End here if the directory has changed meanwhile: the log will never show what it said."""
+        overtaken = self._outcome.overtaken | self._coming.overtaken
+        if overtaken:
+            raise Overtaken(f"not to be in any more: {', '.join(sorted(overtaken))}")
+
     async def _unsettle(self, steps: Sequence[Step]) -> None:
         """Whom the bridge puts out, it brings in again: nobody else's word keeps them out."""
-        kicked = frozenset(step.mxid for step in steps if isinstance(step, Kick))
+        self._kicked = kicked = frozenset(step.mxid for step in steps if isinstance(step, Kick))
         if not kicked:
             return
         self._wanted = replace(self._wanted, firm=self._wanted.firm | kicked)
@@ -177,6 +187,10 @@ class Settling:
         present = await self._means.views.logged(room, self._wanted.people)
         if present is None:
             return False
+        barred = {mxid for mxid in self._wanted.inside if present.is_barred(mxid)} - self._kicked
+        if barred:
+            self._coming.overtaken |= barred
+            return True
         left = plan(self._wanted, present, self._means.now()).steps
         refused = self._refused()
         return all(isinstance(step, MemberStep) and step.mxid in refused for step in left)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ..core.events import MEMBER
 from ..core.ids import Mxid, PortalRef, RoomId
+from ..core.room_plan import NO_MEMBER
 from ..core.room_state import CANONICAL_ALIAS
 from ..core.room_steps import (
     Ban,
@@ -29,11 +30,13 @@ from ..matrix.errors import Refused, TokenRefused
 from ..matrix.homeserver import Homeserver
 from ..storage import directory
 from ..storage.database import Database
+from .echo import Overtaken
 from .pacing import few_at_once
 
 _BAD_ALIAS = "M_BAD_ALIAS"
 
 Prepare = Callable[[Mxid], Awaitable[None]]
+"""Makes a ghost exist; raises Overtaken where the directory does not want it in any more."""
 
 
 @dataclass(slots=True)
@@ -42,11 +45,13 @@ class Outcome:
 
     Attributes:
         refused: People with whom the homeserver did not let us do what was planned, and why.
+        overtaken: People who were not brought in, as they are not to be any more.
         listed: Whether the room is listed; None: as before.
         unlisted: Why the homeserver does not list it.
     """
 
     refused: dict[Mxid, Refused] = field(default_factory=dict)
+    overtaken: set[Mxid] = field(default_factory=set)
     listed: bool | None = None
     unlisted: str | None = None
 
@@ -61,7 +66,7 @@ class RoomSteps:
         aliases: Held while an alias moves from one room to another.
         ref: The portal.
         room_id: Its room.
-        prepare: Makes a ghost exist, with its profile, before it is invited or joins.
+        prepare: Makes a ghost exist, with its profile, before it is invited or joins, if it may.
     """
 
     def __init__(
@@ -184,6 +189,8 @@ class RoomSteps:
                 raise
             except Refused as error:
                 outcome.refused[mxid] = error
+            except Overtaken:
+                outcome.overtaken.add(mxid)
 
         await few_at_once(people, move)
 
@@ -203,6 +210,15 @@ class RoomSteps:
                 case Join():
                     await self._prepare(mxid)
                     await self._join(mxid, invited=any(isinstance(one, Invite) for one in steps))
+                    await self._stay(mxid)
+
+    async def _stay(self, mxid: Mxid) -> None:
+        """Put out at once who was taken out while the homeserver brought them in."""
+        try:
+            await self._prepare(mxid)
+        except Overtaken:
+            await self._kick(mxid, NO_MEMBER)
+            raise
 
     async def _kick(self, mxid: Mxid, reason: str) -> None:
         try:

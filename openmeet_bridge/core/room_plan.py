@@ -117,6 +117,10 @@ class Present:
         """Return who is in, or could come in, in a fixed order."""
         return sorted(one for one, how in self.members.items() if how.membership in _INSIDE)
 
+    def is_barred(self, mxid: Mxid) -> bool:
+        """Whether somebody is in by what Matrix says, and out by OpenMeet's word."""
+        return self.members.get(mxid) == Presence("join", barred=True)
+
 
 class Plan(NamedTuple):
     """Steps in their order.
@@ -296,8 +300,8 @@ def _leaving(mxid: Mxid, standing: Standing, present: Present) -> Iterator[Membe
 
 
 def _coming(mxid: Mxid, wanted: Wanted, present: Present) -> Iterator[MemberStep]:
-    membership, barred = present.members.get(mxid, Presence("leave"))
-    if membership == "join" and barred:
+    membership = present.members.get(mxid, Presence("leave")).membership
+    if present.is_barred(mxid):
         # Streams and reads have shut this membership out for good: only a new one counts.
         yield Kick(mxid, NO_MEMBER)
         membership = "leave"

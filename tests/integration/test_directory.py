@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 
 from openmeet_bridge.bridge import reconciler as reconciler_module
 from openmeet_bridge.bridge.directory import Applied, Directory, Status
-from openmeet_bridge.bridge.echo import NotSettled
+from openmeet_bridge.bridge.echo import NotSettled, Overtaken
 from openmeet_bridge.bridge.reconciler import Reconciler, Work
 from openmeet_bridge.core.changes import (
     Change,
@@ -293,6 +294,16 @@ async def test_a_failure_is_tried_again(
     async with world.running():
         status = await world.state("settled")
     assert (world.matrix.begun, status.attempts, status.error) == (3, 0, None)
+
+
+async def test_a_job_that_the_directory_overtakes_has_not_failed(world: World) -> None:
+    world.matrix.failures = [Overtaken("out by now")]
+    await world.group()
+    with capture_logs() as logs:
+        async with world.running():
+            await world.state("settled")
+    assert world.matrix.begun == 2
+    assert "job.failed" not in {line["event"] for line in logs}
 
 
 async def test_what_is_refused_again_and_again_is_failed_for_good(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,12 +12,14 @@ import pytest
 
 from openmeet_bridge.bridge import echo, half_made
 from openmeet_bridge.bridge.directory import Directory
-from openmeet_bridge.bridge.echo import NotSettled
+from openmeet_bridge.bridge.echo import NotSettled, Overtaken
 from openmeet_bridge.bridge.ghosts import Ghosts
 from openmeet_bridge.bridge.ingest import Ingest
 from openmeet_bridge.bridge.portals import Portals
+from openmeet_bridge.bridge.room_views import RoomViews
 from openmeet_bridge.core.changes import (
     Change,
+    DeleteMember,
     DeletePortal,
     PutMember,
     PutPortal,
@@ -56,8 +58,11 @@ class NamedGhosts:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.refused: set[UserSlug] = set()
+        self.meanwhile: dict[UserSlug, Callable[[], Awaitable[None]]] = {}
 
     async def refresh(self, tenant: TenantId, slug: UserSlug) -> None:
+        if slug in self.meanwhile:
+            await self.meanwhile.pop(slug)()
         if slug in self.refused:
             raise NO
 
@@ -330,6 +335,86 @@ async def test_the_bridges_own_kick_never_keeps_anybody_out(lake: Lake) -> None:
     assert ("kick", ghost(ANN)) in await lake.settle()
     await lake.apply(PutUser(User(LAKE, ANN, None, "Ann", None)))
     assert ("join", ghost(ANN)) in await lake.settle()
+
+
+async def test_who_is_taken_out_before_their_turn_does_not_come_in(lake: Lake) -> None:
+    await lake.hikers(ANN)
+    await lake.settle()
+    await lake.hikers(ANN, BEN, CYD)
+    lake.ghosts.meanwhile[CYD] = lambda: lake.apply(DeleteMember(HIKERS, CYD))
+    before = len(lake.matrix.calls)
+    with pytest.raises(Overtaken, match=ghost(CYD)):
+        await lake.portals.settle(HIKERS)
+    asked = lake.matrix.calls[before:]
+    assert ("join", ghost(CYD)) not in asked
+    assert ("join", ghost(BEN)) in asked
+    await lake.settle()
+    assert await lake.inside((await lake.room()).room_id) == {ghost(ANN), ghost(BEN)}
+
+
+async def test_who_is_taken_out_while_they_come_in_goes_out_at_once(lake: Lake) -> None:
+    await lake.hikers(ANN)
+    await lake.settle()
+    await lake.hikers(ANN, BEN)
+
+    async def meanwhile(verb: str, about: str) -> None:
+        if (verb, about) == ("join", ghost(BEN)):
+            await lake.apply(DeleteMember(HIKERS, BEN))
+
+    lake.matrix.meanwhile = meanwhile
+    with pytest.raises(Overtaken):
+        await lake.portals.settle(HIKERS)
+    assert lake.matrix.calls[-1] == ("kick", ghost(BEN))
+    assert await lake.settle() == []
+
+
+async def test_who_was_made_a_member_of_a_new_group_and_no_longer_is_stays_out(lake: Lake) -> None:
+    await lake.hikers(ANN, BEN)
+    lake.ghosts.meanwhile[BEN] = lambda: lake.apply(DeleteMember(HIKERS, BEN))
+    with pytest.raises(Overtaken):
+        await lake.portals.settle(HIKERS)
+    await lake.settle()
+    assert await lake.inside((await lake.room()).room_id) == {ghost(ANN)}
+    assert lake.matrix.asked("join") == [ghost(ANN)]
+
+
+async def test_a_settling_that_is_overtaken_never_gives_a_room_back(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read that somebody is a member; before it looks at the room, they are not."""
+    await lake.hikers(ANN, BEN)
+    await lake.settle()
+    look, taken_out = RoomViews.present, asyncio.Event()
+
+    async def late_look(views: RoomViews, *about: Any) -> Any:
+        if not taken_out.is_set():
+            taken_out.set()
+            await lake.apply(DeleteMember(HIKERS, BEN))
+        return await look(views, *about)
+
+    monkeypatch.setattr(RoomViews, "present", late_look)
+    with pytest.raises(Overtaken):
+        await lake.portals.settle(HIKERS)
+    assert sorted(lake.matrix.asked("join")) == [ghost(ANN), ghost(BEN)]
+    await lake.settle()
+    assert await lake.inside((await lake.room()).room_id) == {ghost(ANN)}
+
+
+async def test_a_settling_does_not_wait_for_what_nobody_wants_any_more(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(echo, "_PATIENCE", 60.0)
+    group = await lake.hikers(ANN, BEN)
+    await lake.settle()
+    await lake.apply(PutPortal(replace(group, name="Walkers")))
+    lake.matrix.silent = True
+
+    async def meanwhile(verb: str, about: str) -> None:
+        await lake.apply(DeleteMember(HIKERS, BEN))
+
+    lake.matrix.meanwhile = meanwhile
+    with pytest.raises(Overtaken):
+        await lake.portals.settle(HIKERS)
 
 
 # What a room says

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import msgspec
@@ -18,6 +18,8 @@ from .simulated_rooms import Json, No, Room, Rooms
 Mood = Callable[[str, str], HomeserverError | None]
 """From a call and whom or what it concerns to how it fails, if it does."""
 
+Meanwhile = Callable[[str, str], Awaitable[None]]
+
 
 class NotingHomeserver:
     """Rooms, as far as portals use them.
@@ -29,6 +31,7 @@ class NotingHomeserver:
     Attributes:
         calls: What was asked: the call and whom or what it concerns.
         mood: How calls fail.
+        meanwhile: What happens while a call that has succeeded is answered.
         silent: Nothing is told to the log; :meth:`tell` makes up for it.
     """
 
@@ -36,6 +39,7 @@ class NotingHomeserver:
         self.rooms = Rooms(server_name)
         self.calls: list[tuple[str, str]] = []
         self.mood: Mood = lambda *_: None
+        self.meanwhile: Meanwhile | None = None
         self.silent = False
         self._ingest = ingest
         self._told = 0
@@ -65,6 +69,8 @@ class NotingHomeserver:
             done = work()
         except No as no:
             raise Refused(no.status, no.body["errcode"], str(no)) from no
+        if self.meanwhile is not None:
+            await self.meanwhile(verb, about)
         if not self.silent:
             await self.tell()
         return done

@@ -17,7 +17,7 @@ from .members import (
     put_members,
     unsettled_members,
 )
-from .overrides import delete_override, overrides, put_override
+from .overrides import delete_override, overrides, put_override, word_on
 from .portals import (
     buried,
     delete_portal,
@@ -96,4 +96,5 @@ __all__ = [
     "user_by_openmeet_id",
     "users",
     "visible",
+    "word_on",
 ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ...core.directory import Override
-from ...core.ids import PortalRef, UserSlug
+from ...core.directory import Member, Override
+from ...core.ids import Mxid, PortalRef, UserSlug
 from ..database import Connection
 
 
@@ -47,3 +47,31 @@ async def overrides(connection: Connection, ref: PortalRef) -> dict[UserSlug, Ov
         *ref,
     )
     return {row["user"]: Override(**dict(row)) for row in rows}
+
+
+async def word_on(
+    connection: Connection, ref: PortalRef, mxid: Mxid
+) -> tuple[Member | None, Override | None]:
+    """Return what OpenMeet and an operator say of one ghost in a portal.
+
+    Of a user who does not exist, or is not active, nobody says anything.
+    """
+    row = await connection.fetchrow(
+        """
+        SELECT u.slug, m.role, m.status, o.inside, o.reason
+        FROM ghost JOIN directory_user u USING (tenant, slug)
+        LEFT JOIN directory_member m
+               ON (m.tenant, m.kind, m.slug, m.user_slug) = ($1, $2, $3, u.slug)
+        LEFT JOIN directory_override o
+               ON (o.tenant, o.kind, o.slug, o.user_slug) = ($1, $2, $3, u.slug)
+        WHERE ghost.mxid = $4 AND ghost.tenant = $1 AND u.active
+        """,
+        *ref,
+        mxid,
+    )
+    if row is None:
+        return None, None
+    user = UserSlug(row["slug"])
+    member = None if row["role"] is None else Member(user, row["role"], row["status"])
+    override = None if row["inside"] is None else Override(user, row["inside"], row["reason"])
+    return member, override
