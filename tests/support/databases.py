@@ -48,7 +48,8 @@ class Databases:
 
     def _create(self, template: str) -> str:
         name = f"test_{next(self._numbers)}"
-        self._sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # Copied as files: half the time of a copy through the log, which nobody here would read.
+        self._sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
         return self._server.dsn_of(name)
 
     def _sql(self, statement: str) -> None:

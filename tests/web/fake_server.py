@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import json
 import secrets
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from tests.support.loop_thread import loop_thread
+from tests.support.loop_thread import accept_no_more, loop_thread
 from tests.web.fake_api import FakeApi
 from tests.web.fake_data import PEOPLE, SILENT, TENANT, FakeRoom, Json, Line, person
 from tests.web.fake_world import Fault, Frame
@@ -343,27 +344,20 @@ class Fake(FakeApi):
 def running() -> Iterator[str]:
     """The fake server in a thread of its own; gives its address."""
     runner = web.AppRunner(Fake().app(), shutdown_timeout=0.1)
+    listening = socket.create_server(("127.0.0.1", 0))
 
-    async def start() -> int:
+    async def start() -> None:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port: int = runner.addresses[0][1]
-        return port
+        await web.SockSite(runner, listening).start()
 
     async def end() -> None:
-        server = runner.server
-        assert server is not None
+        await accept_no_more([listening])
         await runner.cleanup()
-        # Whom the loop accepted just before the end, the server meets in the next turns only.
-        for _ in range(3):
-            await asyncio.sleep(0)
-            await server.shutdown(0)
 
     with loop_thread() as thread:
-        port = thread.run(start())
+        thread.run(start())
         try:
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             thread.run(end())
 
