@@ -117,6 +117,20 @@ def test_unread_counts_line_and_title(stage: FakeStage) -> None:
     expect(page).to_have_title("(2) Dawn ride to the lighthouse · OpenMeet chat")
 
 
+def test_a_room_that_moves_keeps_the_focus(stage: FakeStage) -> None:
+    """What is said in it brings it to the top, with whoever is there by keyboard."""
+    page = stage.window("ann")
+    link = room_link(page, "Announcements")
+    link.focus()
+    stage.control("say", room_id="!news", slug="dev", body="Open again!")
+    groups = page.get_by_role("list", name="Groups").get_by_role("link")
+    expect(groups.first).to_contain_text("Open again!")
+    expect(link).to_be_focused()
+    stage.control("say", room_id="!sunday", slug="dev", body="Sun!")
+    expect(groups.nth(1)).to_contain_text("Open again!")
+    expect(link).to_be_focused()
+
+
 def test_older_messages_come_without_a_jump(stage: FakeStage) -> None:
     """The row in view stays where it is; the pill leads back."""
     page = stage.window("ann", "repair")

@@ -73,8 +73,22 @@ export function reconcile(parent, rows, make, update = () => false) {
     const element = current(old, row, make, update);
     if (old && next === old) next = element;
     if (element === next) next = element.nextElementSibling;
-    else parent.insertBefore(element, next);
+    else place(parent, element, next);
   }
+}
+
+/**
+ * Puts an element in its place. A browser takes the focus from whatever is moved.
+ *
+ * @param {Element} parent
+ * @param {HTMLElement} element
+ * @param {Element | null} next
+ */
+function place(parent, element, next) {
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
+  const inside = element.contains(focused);
+  parent.insertBefore(element, next);
+  if (inside) focused?.focus({ preventScroll: true });
 }
 
 /** @type {WeakMap<Element, string>} What each element was made from. */
