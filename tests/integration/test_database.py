@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -94,7 +98,7 @@ async def test_a_connection_that_is_cut_is_replaced(database: Database) -> None:
 
 
 async def test_no_free_connection_is_away_too(empty_database_url: str) -> None:
-    database = Database(empty_database_url, size=1, patience=0.2)
+    database = Database(empty_database_url, size=1, patience=1.0)
     async with database.connection() as connection:
         assert await connection.fetchval(PING) == 1
         with pytest.raises(Unavailable):
@@ -105,7 +109,7 @@ async def test_no_free_connection_is_away_too(empty_database_url: str) -> None:
 
 
 async def test_a_statement_that_takes_too_long_is_given_up(empty_database_url: str) -> None:
-    database = Database(empty_database_url, patience=0.2)
+    database = Database(empty_database_url, patience=1.0)
     with pytest.raises(Unavailable):
         async with database.connection() as connection:
             await connection.execute("SELECT pg_sleep(60)")
@@ -132,3 +136,40 @@ def test_what_must_be_there() -> None:
     assert certain(0, "zero is something") == 0
     with pytest.raises(RuntimeError, match="for a reason"):
         certain(None, "for a reason")
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):  # the one or the other has gone
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+    writer.close()
+
+
+async def test_a_server_that_has_said_that_it_ends_is_away(
+    empty_database_url: str, tmp_path: Path
+) -> None:
+    """Its last word is here, and the end of the connection is still on the way."""
+    lines: list[asyncio.StreamWriter] = []
+    joined: list[asyncio.Future[Any]] = []
+    behind = Path(empty_database_url.partition("host=")[2], ".s.PGSQL.5432")
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(behind)
+        lines.append(writer)
+        joined.append(asyncio.gather(pass_on(reader, far_writer), pass_on(far_reader, writer)))
+
+    server = await asyncio.start_unix_server(join, tmp_path / behind.name)
+    async with server:
+        database = Database(empty_database_url.replace(str(behind.parent), str(tmp_path)), size=1)
+        async with database.connection() as connection:
+            assert await connection.fetchval(PING) == 1
+        last_word = b"SFATAL\0C57P01\0Mterminating connection\0\0"
+        lines[0].write(b"E" + (len(last_word) + 4).to_bytes(4, "big") + last_word)
+        await asyncio.sleep(0.1)
+        with pytest.raises(Unavailable):
+            async with database.connection() as connection:
+                await connection.fetchval(PING)
+        async with database.connection() as connection:
+            assert await connection.fetchval(PING) == 1
+        await database.close()
+        await asyncio.gather(*joined)

@@ -527,6 +527,7 @@ async def test_an_entry_has_so_many_different_reactions(
     path = chat.path("entries", said, "reactions")
     for key in ("1", "2"):
         await chat.ann.do("PUT", f"{path}/{key}")
+    await chat.quiet()
     assert (await chat.ann.ask("PUT", f"{path}/3")).status == 400
     await chat.ben.do("PUT", f"{path}/2")
     await chat.ann.do("DELETE", f"{path}/1")
