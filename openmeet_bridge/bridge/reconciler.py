@@ -119,7 +119,8 @@ class Reconciler:
             async with asyncio.timeout(_LEASE - 10):
                 await work(job.tenant, job.slug)
         except Overtaken as reason:
-            log.info("job.overtaken", tenant=job.tenant, slug=job.slug, reason=str(reason))
+            about = {"tenant": job.tenant, "kind": job.kind, "slug": job.slug}
+            log.info("job.overtaken", **about, reason=str(reason))
             JOBS.labels("retried").inc()
             await self._note(lambda connection: jobs.postpone(connection, job, _MOMENT, None))
         except (HomeserverError, NotSettled, BridgeError, TimeoutError) as error:
