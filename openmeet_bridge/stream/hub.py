@@ -105,8 +105,11 @@ class Hub(Table):
         if subscriber.phase is not Phase.REPLAYING:
             return
         parked, subscriber.parked = subscriber.parked, ()
-        greeting = self.greeting(subscriber.rooms)
-        subscriber.write([*(frame for _, frame in parked), *greeting])
+        written = [frame for _, frame in parked]
+        told = {frame.data for frame in written}
+        # What has become true since the stream came was parked, and is not said twice.
+        greeting = [one for one in self.greeting(subscriber.rooms) if one.data not in told]
+        subscriber.write([*written, *greeting])
         subscriber.phase = Phase.LIVE
         for room_id in subscriber.rooms:
             self._rooms[room_id].promote(subscriber)

@@ -151,11 +151,9 @@ async def test_a_portal_is_made_with_one_call_and_one_for_each_member(lake: Lake
     assert await lake.portals.plan(HIKERS) == [
         CreateRoom(NAMING.alias(HIKERS), (ghost(ANN), ghost(BEN)))
     ]
-    assert await lake.settle() == [
-        ("create", "om_lake_group_hikers"),
-        ("join", ghost(ANN)),
-        ("join", ghost(BEN)),
-    ]
+    create, *joins = await lake.settle()
+    assert create == ("create", "om_lake_group_hikers")
+    assert sorted(joins) == [("join", ghost(ANN)), ("join", ghost(BEN))]
     assert await lake.settle() == []
     room_id = (await lake.room()).room_id
     ready = {"tenant": "lake", "kind": "group", "slug": "hikers", "room_id": room_id}

@@ -211,6 +211,17 @@ async def test_what_happens_during_replay_comes_after_it(hub: Hub) -> None:
     assert reader.types == ["heartbeat", "$101", "typing", "$102"]
 
 
+async def test_what_became_true_during_replay_is_said_once(hub: Hub) -> None:
+    hub.greeting = lambda rooms: [frames.typing(room, [person("ben")]) for room in sorted(rooms)]
+    subscriber, reader = enter(hub)
+    hub.attach(subscriber, [ROOM, OTHER], Position(100))
+    hub.to_room(ROOM, frames.typing(ROOM, []))
+    hub.to_room(ROOM, frames.typing(ROOM, [person("ben")]))
+    await hub.go_live(subscriber)
+    assert reader.types == ["typing"] * 3
+    assert b"".join(reader.written).count(OTHER.encode()) == 1
+
+
 async def test_what_the_replay_has_does_not_come_live(hub: Hub) -> None:
     """The database is ahead of the feed: what the feed still brings was replayed."""
     subscriber, reader = enter(hub)
