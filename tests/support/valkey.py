@@ -115,7 +115,11 @@ class Cluster:
     def move(self, slot: int) -> None:
         """Lets the second server have a slot of the first one."""
         with self._clients() as (one, two):
-            new = _ask(two, "CLUSTER MYID")
+            old, new = (_ask(client, "CLUSTER MYID") for client in (one, two))
+            # Who imports a slot has the newer word on it; else what the first one has said of it
+            # just before might be believed.
+            _ask(two, "CLUSTER SETSLOT", slot, "IMPORTING", old)
+            _ask(one, "CLUSTER SETSLOT", slot, "MIGRATING", new)
             for client in (two, one):
                 _ask(client, "CLUSTER SETSLOT", slot, "NODE", new)
 
