@@ -210,9 +210,9 @@ class RoomSteps:
                 case Join():
                     await self._prepare(mxid)
                     await self._join(mxid, invited=any(isinstance(one, Invite) for one in steps))
-                    await self._stay(mxid)
+                    await self._look_back(mxid)
 
-    async def _stay(self, mxid: Mxid) -> None:
+    async def _look_back(self, mxid: Mxid) -> None:
         """Put out at once who was taken out while the homeserver brought them in."""
         try:
             await self._prepare(mxid)

@@ -106,9 +106,11 @@ class Hub(Table):
             return
         parked, subscriber.parked = subscriber.parked, ()
         written = [frame for _, frame in parked]
-        told = {frame.data for frame in written}
-        # What has become true since the stream came was parked, and is not said twice.
-        greeting = [one for one in self.greeting(subscriber.rooms) if one.data not in told]
+        greeting = self.greeting(subscriber.rooms)
+        if greeting and written:
+            # What has become true since the stream came was parked, and is not said twice.
+            told = {frame.data for frame in written}
+            greeting = [one for one in greeting if one.data not in told]
         subscriber.write([*written, *greeting])
         subscriber.phase = Phase.LIVE
         for room_id in subscriber.rooms:
