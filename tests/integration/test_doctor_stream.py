@@ -143,7 +143,7 @@ async def found(
             orders[name] = Order(Target(URL(url), SHORT), [caller(user)])
         async with standstills() as lengths:
             results = await asyncio.gather(*map(examined, orders.values()))
-        if max(lengths) > HEARTBEAT / 8:
+        if max(lengths) > HEARTBEAT / 2:
             # A machine that stands still makes heartbeats late, and says nothing of the bridge.
             results = [without_late_heartbeats(findings) for findings in results]
         yield dict(zip(orders, results, strict=True))
