@@ -15,13 +15,14 @@ import aiohttp
 import pytest
 import structlog
 
-from openmeet_bridge.demo.synapse import HOST, SynapseProcess, free_port
+from openmeet_bridge.demo.synapse import HOST, SynapseProcess
 from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.matrix.registration import Registration, generate
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 from openmeet_bridge.stream.embedded_valkey import EmbeddedValkey
 
 from .support.databases import Databases
+from .support.ports import free_port
 from .support.quick_synapse import Nursery, QuickSynapse
 from .support.scheduling import ByFile
 

@@ -31,6 +31,7 @@ class Worker(Server):
         self.name = name
         self._process = process
         self._wanted = False
+        self._fault = ""
 
     @property
     def crashed(self) -> bool:
@@ -39,13 +40,14 @@ class Worker(Server):
 
     def start(self) -> None:
         """Start it; what it needs may be away at first."""
-        wait(self._try, f"{self.name} does not start")
+        wait(self._try, lambda: f"{self.name}: {self._fault}")
         self._wanted = True
 
     def _try(self) -> bool:
         try:
             self._process.start()
-        except AssertionError:
+        except AssertionError as error:
+            self._fault = str(error)
             return False
         return True
 
@@ -80,6 +82,7 @@ class Together(Server):
         self._process = process
         self._count = count
         self._wanted = False
+        self._fault = ""
         self._starting = threading.Lock()
 
     @property
@@ -95,18 +98,22 @@ class Together(Server):
     def start(self) -> None:
         """Start it where it does not run, and wait until all workers are there."""
         # A worker that is killed before the first is ready ends the whole program: once more, then.
-        wait(lambda: self._try() and self._all_there(), "the bridge does not start")
+        wait(lambda: self._try() and self._all_there(), self._what_is_wrong)
         self._wanted = True
 
     def _all_there(self) -> bool:
         return len(self.workers()) == self._count
+
+    def _what_is_wrong(self) -> str:
+        return f"{len(self.workers())} of {self._count} workers. {self._fault}"
 
     def _try(self) -> bool:
         with self._starting:
             if not self._process.runs:
                 try:
                     self._process.start()
-                except AssertionError:  # what it needs is away
+                except AssertionError as error:  # what it needs is away
+                    self._fault = str(error)
                     return False
             return True
 
@@ -115,7 +122,7 @@ class Together(Server):
         before = set(self.workers())
         if self._process.pid is not None:
             send([self._process.pid], signal.SIGHUP)
-        wait(lambda: not before & set(self.workers()), "workers are not replaced")
+        wait(lambda: not before & set(self.workers()), lambda: "workers are not replaced")
 
     def kill(self) -> None:
         """Kill the first process: its workers see that, and end."""

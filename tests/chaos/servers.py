@@ -156,7 +156,7 @@ class Valkey(Server):
                 stderr=log,
                 start_new_session=True,
             )
-        wait(lambda: _answers(self._port), "Valkey does not start")
+        wait(lambda: _answers(self._port), lambda: "Valkey does not start")
 
     def stop(self) -> None:
         """End it with SIGTERM."""
@@ -221,11 +221,11 @@ def family(pid: int) -> list[int]:
     return [pid, *(one for child in children(pid) for one in family(child))]
 
 
-def wait(holds: Callable[[], bool], what: str) -> None:
-    """Wait until something holds; ``what`` is the error when it does not in time."""
+def wait(holds: Callable[[], bool], what: Callable[[], str]) -> None:
+    """Wait until something holds; ``what`` says what is wrong when it does not in time."""
     deadline = time.monotonic() + START_SECONDS
     while not holds():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, what()
         time.sleep(_PAUSE)
 
 

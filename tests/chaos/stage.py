@@ -21,10 +21,10 @@ from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
 from ..support.balancer import balancer
 from ..support.bridge import BridgeProcess, Settings
+from ..support.ports import free_port, free_ports
 from ..support.quick_synapse import Nursery, QuickSynapse
 from .bridges import bridges_of
 from .plan import Plan
-from .ports import port, ports
 from .servers import Postgres, Server, Synapse, Valkey, Way
 from .versions import WATCH
 
@@ -93,9 +93,9 @@ async def stage(plan: Plan, folder: Path, nursery: Nursery) -> AsyncIterator[Sta
         stack.push_async_callback(asyncio.to_thread, database.stop)
         await _prepare(database.dsn)
         count = 1 if plan.together else plan.workers
-        own = [(port(), port()) for _ in range(count)]
-        public = await stack.enter_async_context(balancer([one for one, _ in own], port()))
-        push = await stack.enter_async_context(balancer([one for _, one in own], port()))
+        own = [(free_port(), free_port()) for _ in range(count)]
+        public = await stack.enter_async_context(balancer([one for one, _ in own], free_port()))
+        push = await stack.enter_async_context(balancer([one for _, one in own], free_port()))
         registration = generate(SERVER_NAME, push.url)
         file = folder / "registration.yaml"
         file.write_text(registration.dump())
@@ -129,7 +129,7 @@ async def _synapse(
     synapse = QuickSynapse(
         nursery,
         folder / "synapse",
-        port=port(),
+        port=free_port(),
         registrations=[registration],
         server_name=SERVER_NAME,
         relaxed=True,
@@ -145,7 +145,7 @@ async def _top(
     """Start a Valkey where there are several workers; return what they are told of each other."""
     if plan.workers == 1:
         return {}
-    valkey = Valkey(folder, port())
+    valkey = Valkey(folder, free_port())
     await asyncio.to_thread(valkey.start)
     stack.push_async_callback(asyncio.to_thread, valkey.kill)
     servers.append(valkey)
@@ -171,7 +171,7 @@ async def _started(
             _changes(plan),
             public=open_port,
             # Each worker of one program has one of its own, counted up from the first.
-            operations=ports(plan.workers)[0],
+            operations=free_ports(plan.workers)[0],
             top=top,
         )
         # One after another: msgspec breaks when two threads come to a new type at once.

@@ -14,10 +14,10 @@ from typing import Any
 import playwright
 import pytest
 
-from openmeet_bridge.demo.synapse import free_port
 from openmeet_bridge.openmeet.webhook_signature import signed_headers
 
 from ..support.bridge import HERE, Settings, running_bridge
+from ..support.ports import free_port
 
 GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "connect-openmeet.md"
 NODE = Path(playwright.__file__).parent / "driver" / "node"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from openmeet_bridge.demo.synapse import SynapseError, SynapseProcess, free_port
+from openmeet_bridge.demo.synapse import SynapseError, SynapseProcess
 
+from ..support.ports import free_port
 from ..support.quick_synapse import Nursery, QuickSynapse
 
 pytestmark = pytest.mark.synapse

@@ -15,12 +15,12 @@ import pytest
 import pytest_asyncio
 
 from openmeet_bridge.api.batch import MOST_CHANGES
-from openmeet_bridge.demo.synapse import free_port
 from openmeet_bridge.openmeet.webhook_signature import signed_headers
 
 from ..support.bridge import HERE, THERE, Settings, running_bridge
 from ..support.databases import Databases
 from ..support.openmeet import Answer, Backend
+from ..support.ports import free_port
 from ..support.world import World, connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

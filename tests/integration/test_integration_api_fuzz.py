@@ -12,11 +12,10 @@ from urllib.parse import quote
 import pytest
 import pytest_asyncio
 
-from openmeet_bridge.demo.synapse import free_port
-
 from ..support.bridge import Settings, running_bridge
 from ..support.databases import Databases
 from ..support.openmeet import Answer
+from ..support.ports import free_port
 from ..support.world import World, connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

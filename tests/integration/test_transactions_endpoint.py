@@ -20,13 +20,13 @@ import pytest_asyncio
 
 from openmeet_bridge.core import events
 from openmeet_bridge.core.relations import is_line
-from openmeet_bridge.demo.synapse import free_port
 from openmeet_bridge.matrix import registration as registrations
 from openmeet_bridge.matrix.registration import Registration
 
 from ..support.bridge import HERE, Settings, running_bridge
 from ..support.databases import Databases
 from ..support.openmeet import Answer, Backend, User, call
+from ..support.ports import free_port
 from ..support.world import World, connected
 
 DATA = Path(__file__).parent.parent / "data"

@@ -16,13 +16,14 @@ from yarl import URL
 
 from openmeet_bridge import app
 from openmeet_bridge.config import load
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
 from openmeet_bridge.matrix.registration import generate
 from openmeet_bridge.stream.embedded_valkey import EmbeddedValkey
 
 from ..support.bridge import Settings
 from ..support.databases import Databases
 from ..support.openmeet import User, message_path
+from ..support.ports import free_port
 from ..support.simulated_homeserver import SimulatedHomeserver
 from ..support.simulated_rooms import No
 from ..support.streams import Stream

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
 from openmeet_bridge.matrix.registration import generate
 
 from ..support.bridge import Settings
 from ..support.openmeet import User, message_path
+from ..support.ports import free_port, free_ports
 from ..support.simulated_homeserver import SimulatedHomeserver
 from ..support.waiting import eventually
-from ..support.workers import ports_in_a_row, runs
+from ..support.workers import runs
 from ..support.world import World, connected
 
 
@@ -100,7 +101,7 @@ async def test_two_workers_from_start_to_end(tmp_path: Path, database_url: str) 
     file.write_text(registration.dump())
     async with SimulatedHomeserver(registration).running() as homeserver:
         settings = Settings(tmp_path, database_url, file, homeserver.url, port)
-        settings.operations = ports_in_a_row(2)
+        settings.operations = free_ports(2)[0]
         async with program(tmp_path, database_url, homeserver, settings) as bridge:
             await eventually(bridge.are_ready, "both workers are ready", seconds=200, poll=0.2)
             here = bridge.world.here

@@ -7,7 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
+
+from .ports import free_port
 
 _PIECE = 1 << 16
 

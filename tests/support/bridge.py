@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import multiprocessing
@@ -20,8 +21,10 @@ from urllib.parse import urlsplit
 from openmeet_bridge import app, cli
 from openmeet_bridge.config import Config, load
 from openmeet_bridge.core.ids import TenantId, UserSlug
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
 from openmeet_bridge.openmeet.signing import sign
+
+from .ports import free_port
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -178,8 +181,7 @@ class BridgeProcess:
         while not _answers(self.settings.api_url):
             if not process.is_alive() or time.monotonic() > deadline:
                 self.kill()
-                said = self.log_file.read_text(errors="replace")[-4000:]
-                raise AssertionError(f"the bridge does not start:\n{said}")
+                raise AssertionError(f"the bridge does not start:\n{self._said()}")
             time.sleep(POLL_SECONDS)
 
     def kill(self) -> None:
@@ -189,6 +191,11 @@ class BridgeProcess:
     def stop(self) -> int:
         """Ends it as an operator would (SIGTERM); returns its exit status."""
         return self._end(signal.SIGTERM)
+
+    def _said(self) -> str:
+        with contextlib.suppress(FileNotFoundError):  # ended before it could say anything
+            return self.log_file.read_text(errors="replace")[-4000:]
+        return ""
 
     def _end(self, number: signal.Signals) -> int:
         process, self._process = self._process, None

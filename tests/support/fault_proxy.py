@@ -16,7 +16,9 @@ import msgspec
 from aiohttp import web
 from yarl import URL
 
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
+
+from .ports import free_port
 
 BODY_BYTES = 64 << 20
 _DROPPED_HEADERS = frozenset(

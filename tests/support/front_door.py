@@ -18,7 +18,9 @@ from aiohttp import hdrs, web
 from jose import jwt
 from yarl import URL
 
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
+
+from .ports import free_port
 
 TO_BRIDGE = ("/api/chat", "/api/matrix", "/socket.io")
 _OF_A_HOP = frozenset(

@@ -21,7 +21,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
+
+from .ports import free_port
 
 DOCKER = Path(__file__).parents[2] / "docker"
 API, CHAT = "api.openmeet.example", "chat.openmeet.example"

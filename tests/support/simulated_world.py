@@ -15,11 +15,12 @@ from openmeet_bridge.core.changes import Change
 from openmeet_bridge.core.ids import PortalRef, TenantId
 from openmeet_bridge.core.naming import Naming
 from openmeet_bridge.core.rules import Rules
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
 from openmeet_bridge.matrix.registration import generate
 
 from .bridge import HERE, Settings, running_bridge
 from .fault_proxy import FaultProxy, fault_proxy
+from .ports import free_port
 from .settling import Registrar, registrar
 from .simulated_homeserver import Mood, SimulatedHomeserver
 from .simulated_rooms import Room

@@ -15,7 +15,9 @@ import aiohttp
 from aiohttp import WSMsgType, hdrs, web
 from yarl import URL
 
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
+
+from .ports import free_port
 
 _STREAM = "text/event-stream"
 _HEARTBEAT = re.compile(

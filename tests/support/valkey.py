@@ -11,16 +11,16 @@ from typing import Any
 
 import redis
 
-from openmeet_bridge.demo.synapse import HOST, free_port
+from openmeet_bridge.demo.synapse import HOST
 from openmeet_bridge.stream.backlog import Backlog
 from openmeet_bridge.stream.embedded_valkey import EmbeddedValkey
 from openmeet_bridge.stream.valkey_bus import ValkeyBus
 
+from .ports import free_ports
+
 PATIENCE = 60.0
 SLOTS = 16384
 _POLL = 0.02
-_LAST_CLUSTER_PORT = 55_000
-"""A cluster's servers talk among themselves on a port that is higher by ten thousand."""
 
 
 class Listener:
@@ -92,7 +92,7 @@ class Cluster:
     """
 
     def __init__(self, home: Path) -> None:
-        self._ports = [_cluster_port(), _cluster_port()]
+        self._ports = list(free_ports(2))
         self._servers = [
             EmbeddedValkey(home / str(port), settings=_cluster_settings(port))
             for port in self._ports
@@ -132,12 +132,6 @@ class Cluster:
 
 def _ask(client: redis.Redis, *words: object) -> Any:
     return client.execute_command(*words)  # type: ignore[no-untyped-call]
-
-
-def _cluster_port() -> int:
-    while (port := free_port()) > _LAST_CLUSTER_PORT:
-        pass
-    return port
 
 
 def _cluster_settings(port: int) -> dict[str, str]:

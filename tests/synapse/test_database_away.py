@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
-from openmeet_bridge.demo.synapse import free_port
 from openmeet_bridge.storage.embedded import EmbeddedPostgres
 
 from ..support.bridge import Settings, running_bridge
 from ..support.databases import Databases
 from ..support.fault_proxy import FaultProxy, fault_proxy
 from ..support.openmeet import Answer, call, message_path
+from ..support.ports import free_port
 from ..support.speakers import bodies, check, speaking, three_people
 from ..support.streams import Stream
 from ..support.truth import assembled, sources, true_order

@@ -15,7 +15,7 @@ from openmeet_bridge import config as configuration
 from openmeet_bridge import doctor
 from openmeet_bridge.config import Config
 from openmeet_bridge.core.ids import RoomId
-from openmeet_bridge.demo.synapse import HOST, SynapseProcess, free_port
+from openmeet_bridge.demo.synapse import HOST, SynapseProcess
 from openmeet_bridge.doctor import way_back
 from openmeet_bridge.doctor.examination import examine
 from openmeet_bridge.doctor.finding import Finding, Outcome
@@ -23,6 +23,7 @@ from openmeet_bridge.doctor.own_listener import OwnListener
 from openmeet_bridge.matrix.homeserver import Homeserver
 from openmeet_bridge.matrix.registration import Registration, generate
 
+from ..support.ports import free_port
 from ..support.quick_synapse import Nursery, QuickSynapse
 
 pytestmark = pytest.mark.synapse

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from openmeet_bridge.demo.synapse import SynapseProcess, free_port
+from openmeet_bridge.demo.synapse import SynapseProcess
 
 from ..support.bridge import Settings, running_bridge
 from ..support.fault_proxy import Exchange, FaultProxy, fault_proxy, hang, pass_on, refuse
 from ..support.openmeet import User
+from ..support.ports import free_port
 from ..support.streams import Stream
 from ..support.truth import assembled, repeated, sources, true_order
 from ..support.waiting import eventually

@@ -19,9 +19,10 @@ from ruamel.yaml import YAML
 
 from openmeet_bridge import cli
 from openmeet_bridge import config as configuration
-from openmeet_bridge.demo.synapse import Child, free_port
+from openmeet_bridge.demo.synapse import Child
 from openmeet_bridge.matrix.registration import generate
 
+from ..support.ports import free_port
 from ..support.quick_synapse import Nursery
 
 TOP = Path(__file__).parent.parent.parent

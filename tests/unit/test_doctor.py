@@ -25,6 +25,7 @@ from openmeet_bridge.matrix.registration import Registration, generate
 from openmeet_bridge.storage.embedded import EmbeddedPostgresError, running_dsn
 
 from ..support.fake_homeserver import ROOM, FakeHomeserver
+from ..support.ports import free_port
 
 CONFIG = """\
 homeserver: {{url: "{url}", server_name: example.org}}
@@ -35,12 +36,6 @@ tenants: [{{id: one, name: One}}]
 listen: {{homeserver: "127.0.0.1:{homeserver}", operations: "127.0.0.1:{operations}"}}
 """
 TOKEN = "t" * 40
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(autouse=True)
