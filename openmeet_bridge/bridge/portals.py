@@ -23,6 +23,7 @@ from ..matrix.homeserver import Homeserver
 from ..storage.database import Database
 from .ghosts import Ghosts
 from .half_made import HalfMade
+from .restating import Restating
 from .room_closing import RoomClosing
 from .room_creation import RoomCreation
 from .room_means import Means
@@ -72,6 +73,7 @@ class Portals:
             naming=naming,
             views=self._views,
             half_made=HalfMade(homeserver, naming.bot),
+            restating=Restating(database, homeserver, naming.bot),
             rules=rules,
             now=now,
         )

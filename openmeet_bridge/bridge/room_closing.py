@@ -10,7 +10,7 @@ from ..core.room_plan import Present, closing
 from ..core.room_steps import Notice, Step
 from ..storage import directory, rooms
 from ..storage.portals import Room
-from .echo import echoed
+from .echo import NotSettled, echoed
 from .room_means import Means, record
 from .room_steps import Outcome
 from .room_views import Entry, decoded
@@ -69,7 +69,12 @@ class RoomClosing:
             inside = (await self._means.views.present(room)).inside()
             return set(inside) <= {self._means.naming.bot}
 
-        await echoed(empty)
+        try:
+            await echoed(empty)
+        except NotSettled:
+            left = self.plan(ref, entry, await self._means.views.present(room))
+            await self._means.restating.restate(room.room_id, left)
+            raise
 
 
 async def _nobody_comes(_: Mxid) -> None:

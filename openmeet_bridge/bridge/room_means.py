@@ -21,6 +21,7 @@ from ..storage.portals import Room
 from .echo import Overtaken
 from .ghosts import Ghosts
 from .half_made import HalfMade
+from .restating import Restating
 from .room_steps import Outcome, Prepare, RoomSteps
 from .room_views import RoomViews
 
@@ -41,6 +42,7 @@ class Means:
     naming: Naming
     views: RoomViews
     half_made: HalfMade
+    restating: Restating
     rules: Callable[[TenantId], Rules]
     now: Callable[[], datetime]
     aliases: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -16,7 +16,7 @@ from ..matrix.errors import HomeserverUnavailable, Refused, TokenRefused
 from ..storage import directory, portals, webhooks
 from ..storage.database import Connection
 from ..storage.portals import Room
-from .echo import Overtaken, echoed
+from .echo import NotSettled, Overtaken, echoed
 from .pacing import few_at_once
 from .room_creation import RoomCreation
 from .room_means import Means, record
@@ -51,6 +51,7 @@ class Settling:
         self._outcome = Outcome()
         self._coming = Outcome()
         self._kicked: frozenset[Mxid] = frozenset()
+        self._left: Sequence[Step] = ()
 
     async def run(self) -> None:
         """Plan, carry out, and wait until the log shows it.
@@ -65,7 +66,11 @@ class Settling:
         work = self._means.steps(self._ref, room.room_id, self._prepare)
         room = await self._carry_out(work, room, planned)
         self._look_back()
-        await echoed(lambda: self._holds(room))
+        try:
+            await echoed(lambda: self._holds(room))
+        except NotSettled:
+            await self._means.restating.restate(room.room_id, self._left)
+            raise
         self._look_back()
         await self._finish(room)
         for error in self._refused().values():
@@ -191,9 +196,13 @@ class Settling:
         if barred:
             self._coming.overtaken |= barred
             return True
-        left = plan(self._wanted, present, self._means.now()).steps
         refused = self._refused()
-        return all(isinstance(step, MemberStep) and step.mxid in refused for step in left)
+        self._left = [
+            step
+            for step in plan(self._wanted, present, self._means.now()).steps
+            if not (isinstance(step, MemberStep) and step.mxid in refused)
+        ]
+        return not self._left
 
     async def _finish(self, room: Room) -> None:
         people, refused = self._entry.people, self._refused()

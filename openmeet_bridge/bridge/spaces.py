@@ -31,6 +31,7 @@ from .ghosts import Ghosts
 from .half_made import HalfMade
 from .ingest import Ingest
 from .ledger import SPACE
+from .restating import Restating
 from .space_views import SpaceViews
 
 log = structlog.get_logger(__name__)
@@ -79,6 +80,7 @@ class Spaces:
         self._wake = wake
         self._room_version = room_version
         self._half_made = HalfMade(homeserver, naming.bot)
+        self._restating = Restating(database, homeserver, naming.bot)
 
     async def plan(self, tenant: TenantId, group: str) -> Sequence[Step | str]:
         """Return what is missing; costs no request to the homeserver.
@@ -127,6 +129,8 @@ class Spaces:
                 await self._do(tenant, group, step)
             done += fresh
             if not fresh and asyncio.get_running_loop().time() > deadline:
+                for room_id, do in missing:
+                    await self._restating.restate(room_id, [do])
                 raise NotSettled("the homeserver has not sent us the space's state yet")
             await asyncio.sleep(_POLL)
 
@@ -255,7 +259,14 @@ class Spaces:
                 await self._ready(mxid)
                 await self._homeserver.join(room_id, mxid)
             case Kick(mxid, reason):
-                await self._homeserver.kick(room_id, mxid, reason, bot)
+                await self._kick(room_id, mxid, reason)
+
+    async def _kick(self, room_id: RoomId, mxid: Mxid, reason: str) -> None:
+        try:
+            await self._homeserver.kick(room_id, mxid, reason, self._naming.bot)
+        except Refused:
+            await self._restating.restate(room_id, [Kick(mxid, reason)])
+            raise
 
     async def _name(self, room_id: RoomId, alias: str) -> None:
         try:
@@ -298,7 +309,7 @@ class Spaces:
         async with self._database.connection() as connection:
             people = await spaces.people_in(connection, room_id, bot)
         for mxid in people:
-            await self._homeserver.kick(room_id, mxid, "this space is closed", bot)
+            await self._kick(room_id, mxid, "this space is closed")
         await self._homeserver.delete_alias(self._naming.space_alias(tenant, group), bot)
         async with self._database.connection() as connection:
             await spaces.delete(connection, room_id)

@@ -11,11 +11,11 @@ from msgspec import Raw
 
 from ..core.ids import EventId
 from .errors import Refused
-from .homeserver_base import HomeserverCalls, JsonObject, acting, as_json
+from .homeserver_base import HomeserverCalls, JsonObject, T, acting, as_json
 from .transport import Call
 
 
-class _EventSent(msgspec.Struct):
+class _Identified(msgspec.Struct):
     event_id: str
 
 
@@ -96,14 +96,20 @@ class EventCalls(HomeserverCalls):
         Raises:
             Refused: ``M_FORBIDDEN`` when the user was never in the room.
         """
-        path = Path.v3.rooms[room_id].state[type][state_key]
-        call = Call("get_state", Method.GET, path, acting(user_id))
-        try:
-            return await self._decoded(call, dict[str, Any])
-        except Refused as error:
-            if error.status == 404 and error.errcode == MNotFound.errcode:
-                return None
-            raise
+        query = acting(user_id)
+        return await self._state(room_id, type, state_key, query, dict[str, Any])
+
+    async def state_event_id(
+        self, room_id: str, type: str, state_key: str, user_id: str
+    ) -> EventId | None:
+        """Returns which event holds for a piece of state, None for none ("Getting events").
+
+        Raises:
+            Refused: ``M_FORBIDDEN`` when the user was never in the room.
+        """
+        query = acting(user_id) | {"format": "event"}
+        found = await self._state(room_id, type, state_key, query, _Identified)
+        return None if found is None else EventId(found.event_id)
 
     async def room_state(self, room_id: str, user_id: str) -> list[Raw]:
         """All current state events of a room, each with its ``room_id`` ("Getting events")."""
@@ -148,8 +154,19 @@ class EventCalls(HomeserverCalls):
         path = Path.v3.rooms[room_id].receipt[receipt_type][event_id]
         await self._send(Call("receipt", Method.POST, path, acting(user_id), b"{}"))
 
+    async def _state(
+        self, room_id: str, kind: str, state_key: str, query: dict[str, str], answer: type[T]
+    ) -> T | None:
+        path = Path.v3.rooms[room_id].state[kind][state_key]
+        try:
+            return await self._decoded(Call("get_state", Method.GET, path, query), answer)
+        except Refused as error:
+            if error.status == 404 and error.errcode == MNotFound.errcode:
+                return None
+            raise
+
     async def _event(
         self, verb: str, path: PathBuilder, query: dict[str, str], content: JsonObject | bytes
     ) -> EventId:
         call = Call(verb, Method.PUT, path, query, as_json(content))
-        return EventId((await self._decoded(call, _EventSent)).event_id)
+        return EventId((await self._decoded(call, _Identified)).event_id)

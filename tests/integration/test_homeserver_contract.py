@@ -214,6 +214,9 @@ async def test_state(stage: Stage) -> None:
     room_id = await stage.room(name="R", creation_content={"org.example": 1})
     first = await stage.state(room_id, "m.room.name", {"name": "S"})
     assert await stage.state(room_id, "m.room.name", b'{"name":"S"}') == first
+    holding = stage.homeserver.state_event_id
+    assert await holding(room_id, "m.room.name", "", stage.bot) == first
+    assert await holding(room_id, "m.room.avatar", "", stage.bot) is None
     get = stage.homeserver.get_state
     assert await get(room_id, "m.room.name", "", stage.bot) == {"name": "S"}
     assert await get(room_id, "m.room.avatar", "", stage.bot) is None

@@ -379,7 +379,7 @@ class SimulatedHomeserver:
         event = room.state.get((call.names["type"], call.names["key"]))
         if event is None:
             raise No(404, "M_NOT_FOUND", "Event not found.")
-        return dict(event["content"])
+        return dict(event if call.query.get("format") == "event" else event["content"])
 
     def _all_state(self, call: _Call) -> list[Json]:
         room = call.room(self.rooms)

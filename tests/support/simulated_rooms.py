@@ -285,6 +285,21 @@ class Rooms:
         room.redacted.add(event_id)
         return done
 
+    def take_back(self, room: Room, kind: str, key: str) -> None:
+        """Let the event before hold again, and tell nobody: as where a fork of the room merges."""
+        lost = room.state.pop((kind, key))
+        before = [
+            event
+            for _, event in room.timeline
+            if event["type"] == kind and event.get("state_key") == key and event is not lost
+        ]
+        if before:
+            room.state[kind, key] = before[-1]
+        if kind == "m.room.member":
+            is_in = room.membership(key) == "join"
+            rooms = self.joined.setdefault(key, set())
+            (rooms.add if is_in else rooms.discard)(room.room_id)
+
     def put(self, room: Room, sender: str, kind: str, content: Json, key: str) -> str:
         """Sets state; what it is already makes no new event."""
         present = room.state.get((kind, key))
