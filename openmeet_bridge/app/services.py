@@ -33,6 +33,7 @@ from ..bridge.reach import Reach
 from ..bridge.receipts import Receipts
 from ..bridge.reconciler import Reconciler, Work
 from ..bridge.repair import Repair
+from ..bridge.restating import Restating
 from ..bridge.room_jobs import RoomJobs
 from ..bridge.room_lists import RoomLists
 from ..bridge.room_names import RoomNames
@@ -226,6 +227,7 @@ class Services:
             settled=self.sending.settled,
             failed=self._send_failed,
             unreachable=self.ask_repair,
+            readmitted=Restating(database, homeserver, self.naming.bot).readmit,
         )
         self.unread = UnreadState(database, self.broadcast)
         self.ingest = Ingest(

@@ -15,13 +15,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from ..core.errors import Unavailable
-from ..core.ids import EventId, RoomId
+from ..core.ids import EventId, Mxid, RoomId, TenantId
 from ..matrix.errors import (
     HomeserverError,
     HomeserverUnavailable,
@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 _MEMORY = timedelta(hours=20)
 """How long a repeated send is safe: the homeserver remembers transaction ids for a day."""
 
+_FORBIDDEN = "M_FORBIDDEN"
 _DUPLICATE = "M_DUPLICATE_ANNOTATION"
 _DUPLICATE_TRIES = 6
 """As often is looked whether a reaction that is there already has come to the log."""
@@ -64,6 +65,7 @@ class Delivery:
         settled: Called with the id of a message that was sent or given up.
         failed: Called with a message that can never be sent, to tell its sender.
         unreachable: Called when the homeserver gave no answer: somebody must see when it is back.
+        readmitted: Lets a sender in whom the homeserver has put out without a word; whether it did.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Delivery:
         settled: Callable[[int], None],
         failed: Callable[[Message], None],
         unreachable: Callable[[], None],
+        readmitted: Callable[[TenantId, RoomId, Mxid], Awaitable[bool]],
     ) -> None:
         self._database = database
         self._homeserver = homeserver
@@ -84,6 +87,7 @@ class Delivery:
         self._settled = settled
         self._failed = failed
         self._unreachable = unreachable
+        self._readmitted = readmitted
         self._workers: dict[RoomId, asyncio.Task[None]] = {}
         self._more: set[RoomId] = set()
         self._turns = asyncio.Semaphore(_AT_ONCE)
@@ -221,6 +225,10 @@ class Delivery:
         if error.errcode == "M_UNKNOWN_DEVICE" or "has not registered" in error.message:
             # The homeserver has lost the ghost or its device: restored from a backup, perhaps.
             await self._ghosts.renew(message.sender)
+            return _jittered(message.attempts)
+        if error.errcode == _FORBIDDEN and await self._readmitted(
+            message.tenant, message.room_id, message.sender
+        ):
             return _jittered(message.attempts)
         if error.errcode == _DUPLICATE and message.attempts < _DUPLICATE_TRIES:
             return await self._settle_duplicate(message)

@@ -16,10 +16,12 @@ from collections.abc import Iterable
 import structlog
 
 from ..core.events import MEMBER
-from ..core.ids import Mxid, RoomId
+from ..core.ids import Mxid, RoomId, TenantId
+from ..core.room_plan import NO_MEMBER
 from ..core.room_steps import Join, Kick, SetState, Step
+from ..matrix.errors import Refused, TokenRefused
 from ..matrix.homeserver import Homeserver
-from ..storage import event_log
+from ..storage import event_log, rooms
 from ..storage.database import Database
 from ..storage.event_log import StateRow
 
@@ -68,6 +70,42 @@ class Restating:
                         await self._homeserver.send_state(
                             room_id, kind, key, shown.content, self._bot
                         )
+
+    async def readmit(self, tenant: TenantId, room_id: RoomId, mxid: Mxid) -> bool:
+        """Let a ghost in anew who is inside as the log shows it, and out as the homeserver does.
+
+        Args:
+            tenant: Whose room it is.
+            room_id: The room.
+            mxid: The ghost.
+
+        Returns:
+            Whether it was so, and the homeserver has let them in.
+
+        Raises:
+            HomeserverError: The homeserver does not answer as it should.
+            Unavailable: The database is away.
+        """
+        if not await self._is_in(tenant, room_id, mxid):
+            return False
+        if not await self._taken_back(room_id, MEMBER, mxid):
+            return False
+        try:
+            await self._homeserver.invite(room_id, mxid, self._bot)
+            await self._homeserver.join(room_id, mxid)
+        except TokenRefused:
+            raise
+        except Refused as error:
+            log.warning("member.not_readmitted", room=room_id, mxid=mxid, error=str(error))
+            return False
+        if not await self._is_in(tenant, room_id, mxid):
+            # Taken out on OpenMeet while the homeserver let them in.
+            await self._homeserver.kick(room_id, mxid, NO_MEMBER, self._bot)
+        return True
+
+    async def _is_in(self, tenant: TenantId, room_id: RoomId, mxid: Mxid) -> bool:
+        async with self._database.connection() as connection:
+            return await rooms.is_joined(connection, tenant, room_id, mxid)
 
     async def _taken_back(self, room_id: RoomId, kind: str, key: str) -> StateRow | None:
         """Return the event that the log shows, if the homeserver does not hold it any more."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from openmeet_bridge.bridge import echo
 from openmeet_bridge.core.changes import (
@@ -18,6 +19,9 @@ from openmeet_bridge.core.changes import (
 from openmeet_bridge.core.directory import Member, Portal, User, Visibility
 from openmeet_bridge.core.ids import PortalKind, PortalRef, UserSlug
 
+from ..support.chat import Chat, chat_at
+from ..support.fault_proxy import Exchange
+from ..support.openmeet import Answer, message_path
 from ..support.simulated_rooms import Room
 from ..support.simulated_world import NAMING, TENANT, SimulatedWorld, simulated_world
 from ..support.waiting import eventually
@@ -134,3 +138,46 @@ async def test_a_space_too(tmp_path: Path, database_url: str) -> None:
         await world.registrar.write(TENANT, [_members(ANN)])
         await eventually(is_told, "the log is told")
         await world.registrar.settled()
+
+
+async def test_who_was_put_out_without_a_word_is_let_in_to_speak(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with chat_at(tmp_path, database_url) as chat:
+        rooms = chat.simulated.homeserver.rooms
+        rooms.take_back(chat.room, MEMBER, chat.ben.mxid)
+        assert chat.room.membership(chat.ben.mxid) != "join"
+        said = await chat.says(chat.ben, "Am I still here?")
+        assert [event["event_id"] for event in chat.events("m.room.message", chat.ben)] == [said]
+        assert chat.room.membership(chat.ben.mxid) == "join"
+
+
+async def test_who_lacks_the_power_only_is_not_let_in_again(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with chat_at(tmp_path, database_url, send_wait=30) as chat:
+        rooms, eve = chat.simulated.homeserver.rooms, "@eve:localhost"
+        levels = chat.room.content("m.room.power_levels")
+        # Not pushed: the bridge would put it back.
+        rooms.put(chat.room, eve, "m.room.power_levels", {**levels, "events_default": 50}, "")
+        before = len(chat.room.timeline)
+        answer = await _says(chat, "May I?")
+        assert (answer.status, answer.errcode) == (403, "M_FORBIDDEN")
+        assert len(chat.room.timeline) == before
+
+
+async def test_who_cannot_be_let_in_is_told_so(tmp_path: Path, database_url: str) -> None:
+    async def refuse(exchange: Exchange) -> web.StreamResponse:
+        if "/invite" in exchange.path:
+            return web.json_response({"errcode": "M_FORBIDDEN", "error": "No."}, status=403)
+        return await exchange.forward()
+
+    async with chat_at(tmp_path, database_url, send_wait=30) as chat:
+        chat.simulated.homeserver.rooms.take_back(chat.room, MEMBER, chat.ben.mxid)
+        chat.simulated.proxy.rule = refuse
+        answer = await _says(chat, "Am I still here?")
+        assert (answer.status, answer.errcode) == (403, "M_FORBIDDEN")
+
+
+async def _says(chat: Chat, body: str) -> Answer:
+    return await chat.ben.ask("PUT", message_path(chat.room.room_id), {"body": body})

@@ -168,6 +168,10 @@ class Stage:
         """Everybody exists."""
 
 
+async def _nobody(*_: object) -> bool:
+    return False
+
+
 class Sender:
     """A worker that does nothing but send."""
 
@@ -185,6 +189,7 @@ class Sender:
             settled=self.settled.append,
             failed=lambda _: None,
             unreachable=lambda: None,
+            readmitted=_nobody,
         )
         self.duties.gone = self.delivery.take_over
         self._loops: list[asyncio.Task[None]] = []

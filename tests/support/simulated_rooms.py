@@ -288,13 +288,11 @@ class Rooms:
     def take_back(self, room: Room, kind: str, key: str) -> None:
         """Let the event before hold again, and tell nobody: as where a fork of the room merges."""
         lost = room.state.pop((kind, key))
-        before = [
-            event
-            for _, event in room.timeline
-            if event["type"] == kind and event.get("state_key") == key and event is not lost
-        ]
-        if before:
-            room.state[kind, key] = before[-1]
+        for _, event in room.timeline:
+            if event is lost:
+                break
+            if event["type"] == kind and event.get("state_key") == key:
+                room.state[kind, key] = event
         if kind == "m.room.member":
             is_in = room.membership(key) == "join"
             rooms = self.joined.setdefault(key, set())
