@@ -12,6 +12,7 @@ missing then is done as ever.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 import structlog
 
@@ -27,6 +28,7 @@ from ..storage.event_log import StateRow
 
 log = structlog.get_logger(__name__)
 
+_MOST = 20
 _REASON = "to be let in anew"
 
 
@@ -44,18 +46,18 @@ class Restating:
         self._homeserver = homeserver
         self._bot = bot
 
-    async def restate(self, room_id: RoomId, steps: Iterable[Step]) -> None:
+    async def restate(self, steps: Iterable[tuple[RoomId, Step]]) -> None:
         """Say anew about what the log shows what is no more; of what it has yet to hear, nothing.
 
         Args:
-            room_id: Where.
-            steps: Were carried out, and the log does not show it.
+            steps: Were carried out in these rooms, and the log does not show it. Where there are
+                many, the homeserver is slow: only the first are looked at.
 
         Raises:
             HomeserverError: The homeserver does not answer as it should.
             Unavailable: The database is away.
         """
-        for step in steps:
+        for room_id, step in islice(steps, _MOST):
             match step:
                 case Kick(mxid, reason):
                     if await self._taken_back(room_id, MEMBER, mxid):

@@ -73,7 +73,7 @@ class RoomClosing:
             await echoed(empty)
         except NotSettled:
             left = self.plan(ref, entry, await self._means.views.present(room))
-            await self._means.restating.restate(room.room_id, left)
+            await self._means.restating.restate((room.room_id, step) for step in left)
             raise
 
 

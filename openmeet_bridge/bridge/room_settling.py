@@ -69,7 +69,7 @@ class Settling:
         try:
             await echoed(lambda: self._holds(room))
         except NotSettled:
-            await self._means.restating.restate(room.room_id, self._left)
+            await self._means.restating.restate((room.room_id, step) for step in self._left)
             raise
         self._look_back()
         await self._finish(room)

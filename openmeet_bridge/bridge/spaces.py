@@ -129,8 +129,7 @@ class Spaces:
                 await self._do(tenant, group, step)
             done += fresh
             if not fresh and asyncio.get_running_loop().time() > deadline:
-                for room_id, do in missing:
-                    await self._restating.restate(room_id, [do])
+                await self._restating.restate(missing)
                 raise NotSettled("the homeserver has not sent us the space's state yet")
             await asyncio.sleep(_POLL)
 
@@ -265,7 +264,7 @@ class Spaces:
         try:
             await self._homeserver.kick(room_id, mxid, reason, self._naming.bot)
         except Refused:
-            await self._restating.restate(room_id, [Kick(mxid, reason)])
+            await self._restating.restate([(room_id, Kick(mxid, reason))])
             raise
 
     async def _name(self, room_id: RoomId, alias: str) -> None:

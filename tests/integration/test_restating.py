@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from openmeet_bridge.bridge import echo
+from openmeet_bridge.bridge.restating import Restating
 from openmeet_bridge.core.changes import (
     Change,
     DeletePortal,
@@ -17,7 +19,8 @@ from openmeet_bridge.core.changes import (
     ReplaceMembers,
 )
 from openmeet_bridge.core.directory import Member, Portal, User, Visibility
-from openmeet_bridge.core.ids import PortalKind, PortalRef, UserSlug
+from openmeet_bridge.core.ids import Mxid, PortalKind, PortalRef, RoomId, UserSlug
+from openmeet_bridge.core.room_steps import Join
 
 from ..support.chat import Chat, chat_at
 from ..support.fault_proxy import Exchange
@@ -116,6 +119,20 @@ async def test_what_the_log_has_yet_to_hear_is_not_said_again(world: SimulatedWo
     world.homeserver.rooms.set_member(room, eve, GHOST, "leave")
     await world.settle([_members(ANN)])
     assert _memberships(room) == ["join", "leave"]
+
+
+async def test_a_slow_homeserver_is_not_asked_about_everything(world: SimulatedWorld) -> None:
+    asked: list[str] = []
+
+    class Slow:
+        async def state_event_id(self, room_id: str, kind: str, key: str, user_id: str) -> None:
+            asked.append(key)
+
+    slow: Any = Slow()
+    room_id = RoomId(world.room(HIKERS).room_id)
+    steps = [(room_id, Join(Mxid(f"@late{number}:localhost"))) for number in range(500)]
+    await Restating(world.registrar.database, slow, NAMING.bot).restate(steps)
+    assert asked == [f"@late{number}:localhost" for number in range(20)]
 
 
 async def test_a_space_too(tmp_path: Path, database_url: str) -> None:
