@@ -129,7 +129,12 @@ _STATE = [
     "SELECT * FROM directory_user WHERE tenant = 'here' ORDER BY slug",
     "SELECT * FROM directory_portal WHERE tenant = 'here' ORDER BY kind, slug",
     "SELECT * FROM directory_member WHERE tenant = 'here' ORDER BY kind, slug, user_slug",
-    "SELECT kind, slug, wanted FROM job WHERE tenant = 'here' ORDER BY kind, slug",
+    # Rooms of an earlier test, which Synapse could not deliver before, may name strange people.
+    """
+    SELECT kind, slug, wanted FROM job WHERE tenant = 'here' AND (
+        kind <> 'user' OR slug IN (SELECT slug FROM directory_user WHERE tenant = 'here')
+    ) ORDER BY kind, slug
+    """,
 ]
 """All that is kept of this site, in its rooms and in its directory."""
 
