@@ -118,5 +118,5 @@ class Restating:
                 return None
             if held is not None and not await event_log.known(connection, [held]):
                 return None  # the newer one: it is on its way to the log
-        log.warning("state.restated", room=room_id, type=kind, state_key=key, lost=shown.event_id)
+        log.warning("state.taken_back", room=room_id, type=kind, state_key=key, lost=shown.event_id)
         return shown
